@@ -1,0 +1,264 @@
+"""The schema of an experiment: what a file in ``configs/`` returns, and what ``--config.x.y=`` overrides.
+
+Typed dataclasses; :func:`validate` names the field, its value and what is allowed.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from typing import Any
+
+from clusterjax.errors import InputError
+from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
+
+
+def _default_fractions() -> dict[str, float]:
+    """Half clusters, a quarter random sky, a quarter objects that could be taken for a cluster."""
+    return {
+        "cluster": 0.5,
+        "random": 0.225,
+        "galaxy": 0.06,
+        "star": 0.06,
+        "agn": 0.05,
+        "group": 0.045,
+        "pair": 0.03,
+        "bright_star": 0.03,
+    }
+
+
+@dataclasses.dataclass
+class DataConfig:
+    """The data set and how it reaches the network."""
+
+    builder: str = "ir_cutouts"  # a folder of tfds_builders/
+    data_dir: str = "runs/datasets"
+    num_train: int = 12_000  # cutouts to simulate, per split
+    num_validation: int = 2_000
+    num_test: int = 4_000
+    simulated_size: int = 64  # pixels a side of the cutouts that are simulated
+    object_fractions: dict[str, float] = dataclasses.field(default_factory=_default_fractions)
+    seed: int = 0  # of the simulated data set; the experiment's own seed does not change the data
+    num_processes: int | None = None  # that simulate; None: one a core
+    # labelled_images only
+    images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
+    image_size: int | None = None  # pixels a side that images are resampled to; None: the size of the first image
+    validation_fraction: float = 0.2  # where the images come without splits
+    test_fraction: float = 0.2
+    skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
+    # Both
+    bands: tuple[str, ...] | None = None  # None: all bands of the data set
+    input_size: int | None = None  # the network's input, pixels a side; None: the size of the cutouts
+    stretch: str = "asinh"  # linear, asinh or log
+    softening: float = 1.0  # the stretch turns from linear to logarithmic at this many robust sigma
+    subtract_median: bool = True  # of each cutout and band, as unWISE and the simulation do
+    augment_on: str = "device"  # device (inside the jitted step) or host (Grain)
+    num_workers: int = 0  # Grain worker processes; 0 reads with threads
+    num_read_threads: int = 4
+
+
+@dataclasses.dataclass
+class AugmentConfig:
+    """Random changes of training cutouts; never applied to validation, test or scan."""
+
+    rotation_deg: float = 15.0  # uniform in +- this; 180 is any angle
+    flip: bool = True  # left-right, and up-down too when rotation_deg is 180
+    shift_fraction: float = 20 / 224  # uniform in +- this fraction of the size, reflect-padded
+    scale: float = 1.0  # log-uniform in [1/scale, scale]
+
+
+@dataclasses.dataclass
+class ModelConfig:
+    name: str = "alexnet_vgg"
+    kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    dtype: str = "float32"  # of activations: float32 or bfloat16
+
+
+@dataclasses.dataclass
+class OptimConfig:
+    name: str = "adam"
+    learning_rate: float | None = None  # None: what the LR range test suggests
+    schedule: str = "exponential"  # constant, exponential or cosine
+    decay_per_epoch: float = 0.8  # exponential: factor an epoch
+    warmup_epochs: float = 0.0
+    weight_decay: float = 0.0  # decoupled: adamw
+    grad_clip_norm: float | None = None
+
+
+@dataclasses.dataclass
+class LrRangeConfig:
+    """LR range test (Smith 2017): one batch at each of geometrically spaced rates; steepest descent of the loss."""
+
+    lr_min: float = 1e-6
+    lr_max: float = 1e-2
+    num_steps: int = 70
+    smoothing_window: int = 30  # Savitzky-Golay, order 2
+    divergence_factor: float = 4.0  # stop when the smoothed loss exceeds this multiple of its least value
+
+
+@dataclasses.dataclass
+class TrainingConfig:
+    num_epochs: int = 10
+    global_batch_size: int = 64
+    eval_batch_size: int = 256
+    label_smoothing: float = 0.0
+    early_stop_patience: int | None = 4  # epochs without a better validation loss; None: never
+    checkpoint_every_steps: int | None = None  # besides the end of each epoch
+    log_every_steps: int = 10
+
+
+@dataclasses.dataclass
+class SearchConfig:
+    """Scan and candidates. ``images`` empty: scan a fresh simulated map."""
+
+    images: tuple[str, ...] = ()  # FITS: one file with all bands, or one file a band
+    catalogue: str = ""  # known objects to match with: a table with ra, dec
+    positive_class: str = "cluster"
+    stride: int = 8  # pixels
+    batch_size: int = 64  # windows; small batches stay in cache
+    min_valid_fraction: float = 0.5  # windows with less are not scored
+    threshold: float = 0.9  # score of a candidate
+    min_separation_arcmin: float = 1.5
+    match_radius_arcmin: float = 1.5
+    # The simulated map
+    map_size: int = 2048  # pixels a side, 2.75" each
+    map_ra_deg: float = 30.0
+    map_dec_deg: float = 5.0
+    map_seed: int = 1
+    cluster_boost: float = 8.0  # multiplies the density of haloes above 1.2e14 Msun, so that completeness can be measured
+    truth_mass_msun: float = 1e14  # a candidate on a halo above this M500c is true
+
+
+@dataclasses.dataclass
+class ExperimentConfig:
+    name: str = "experiment"
+    seed: int = 0
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    simulation: InfraredSky = dataclasses.field(default_factory=InfraredSky)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
+    lr_range: LrRangeConfig = dataclasses.field(default_factory=LrRangeConfig)
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+
+
+def to_json(config: ExperimentConfig) -> str:
+    return json.dumps(dataclasses.asdict(config), indent=2)
+
+
+def from_json(text: str) -> ExperimentConfig:
+    """The inverse of :func:`to_json`. Unknown fields and wrong types are an :class:`InputError`."""
+    return _from_dict(ExperimentConfig, json.loads(text), "config")
+
+
+def _from_dict(cls, values: dict, path: str):
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    for name in values:
+        if name not in fields:
+            raise InputError(f"{path}.{name} is not a field; {path} has {', '.join(fields)}")
+    built = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            built[name] = _from_dict(hint, value, f"{path}.{name}")
+        elif typing.get_origin(_not_none(hint)) is tuple and value is not None:
+            built[name] = tuple(value)
+        else:
+            built[name] = value
+    return cls(**built)
+
+
+def _not_none(hint):
+    """``int | None`` -> ``int``; anything else as it is."""
+    if isinstance(hint, types.UnionType):
+        return next(part for part in typing.get_args(hint) if part is not types.NoneType)
+    return hint
+
+
+def _check_types(config, path: str) -> None:
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, hint = getattr(config, field.name), hints[field.name]
+        where = f"{path}.{field.name}"
+        if dataclasses.is_dataclass(hint):
+            _check_types(value, where)
+            continue
+        allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        kinds = tuple(typing.get_origin(kind) or kind for kind in allowed)
+        if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+            continue
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+            raise InputError(f"{where}={value!r} is of type {type(value).__name__}; use {names}")
+
+
+def validate(config: ExperimentConfig) -> None:
+    """Raise :class:`InputError` at the first field with a value that cannot work."""
+    if not isinstance(config, ExperimentConfig):
+        raise InputError(
+            f"get_config() returned {type(config).__name__}; it must return clusterjax.config.ExperimentConfig"
+        )
+    _check_types(config, "config")
+
+    def choice(path, *allowed):
+        value = _get(config, path)
+        if value not in allowed:
+            raise InputError(f"config.{path}={value!r} is unknown; use one of {', '.join(map(repr, allowed))}")
+
+    def positive(*paths):
+        for path in paths:
+            value = _get(config, path)
+            if value is not None and not value > 0:
+                raise InputError(f"config.{path}={value!r} must be above 0")
+
+    def within(path, low, high):
+        value = _get(config, path)
+        if not low <= value <= high:
+            raise InputError(f"config.{path}={value!r} must lie within [{low}, {high}]")
+
+    choice("data.stretch", "linear", "asinh", "log")
+    choice("data.augment_on", "device", "host")
+    choice("model.dtype", "float32", "bfloat16")
+    choice("optim.schedule", "constant", "exponential", "cosine")
+    positive(
+        "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
+        "data.image_size", "data.input_size", "data.softening", "data.num_read_threads",
+        "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm",
+        "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_window",
+        "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
+        "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
+        "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
+        "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
+        "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
+    )  # fmt: skip
+    within("data.validation_fraction", 0.0, 0.9)
+    within("data.test_fraction", 0.0, 0.9)
+    within("simulation.label_noise", 0.0, 0.5)
+    within("search.threshold", 0.0, 1.0)
+    within("search.min_valid_fraction", 0.0, 1.0)
+    within("augment.rotation_deg", 0.0, 180.0)
+    within("augment.shift_fraction", 0.0, 0.5)
+    within("training.label_smoothing", 0.0, 0.99)
+    within("search.map_dec_deg", -90.0, 90.0)
+    if config.augment.scale < 1:
+        raise InputError(f"config.augment.scale={config.augment.scale!r} must be 1 (none) or above")
+    if config.lr_range.lr_max <= config.lr_range.lr_min:
+        raise InputError(
+            f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
+        )
+    fractions = config.data.object_fractions
+    unknown = sorted(set(fractions) - set(OBJECT_TYPES))
+    if unknown:
+        raise InputError(f"config.data.object_fractions has unknown types {unknown}; use {list(OBJECT_TYPES)}")
+    if any(value < 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise InputError(
+            f"config.data.object_fractions sums to {sum(fractions.values()):.6g}; use fractions >= 0 that sum to 1"
+        )
+
+
+def _get(config, path: str):
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config

@@ -1,0 +1,101 @@
+"""Per-band pixel statistics of a training split. NumPy only: data set builders import it and never import jax."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+_MAD_TO_SIGMA = 1.4826  # of a Gaussian
+
+
+@dataclasses.dataclass(frozen=True)
+class BandStatistics:
+    """What a heavy-tail normalisation needs to know of each band, in the band's own flux units.
+
+    ``location`` and ``scale`` are the median and the robust standard deviation (1.4826 times the median absolute
+    deviation) of single pixels. ``standardise`` holds, for each stretch of :data:`STRETCHES`, the mean and standard
+    deviation of the stretched pixels, so that a normalised band has mean 0 and variance 1 on the training split.
+    """
+
+    bands: tuple[str, ...]
+    location: tuple[float, ...]
+    scale: tuple[float, ...]
+    standardise: dict[str, dict[str, tuple[float, ...]]]
+
+    def to_dict(self) -> dict:
+        """A JSON-able dict, as written into a data set's metadata and into checkpoints."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "BandStatistics":
+        return cls(
+            bands=tuple(values["bands"]),
+            location=tuple(values["location"]),
+            scale=tuple(values["scale"]),
+            standardise={
+                stretch: {name: tuple(number) for name, number in moments.items()}
+                for stretch, moments in values["standardise"].items()
+            },
+        )
+
+    def select(self, indices: Sequence[int]) -> "BandStatistics":
+        """The statistics of some of the bands, in the order of ``indices``."""
+
+        def pick(values):
+            return tuple(values[i] for i in indices)
+
+        return BandStatistics(
+            bands=pick(self.bands),
+            location=pick(self.location),
+            scale=pick(self.scale),
+            standardise={
+                stretch: {name: pick(values) for name, values in moments.items()}
+                for stretch, moments in self.standardise.items()
+            },
+        )
+
+
+def stretch_pixels(name: str, x):
+    """Stretch ``x``, in units of the band's scale above its location. NumPy in, NumPy out; JAX in, JAX out.
+
+    ``linear`` is x; ``asinh`` is asinh(x) (Lupton et al. 1999), linear in the noise and logarithmic in the sources;
+    ``log`` is sign(x) log(1 + |x|), the symmetric logarithm.
+    """
+    xp = x.__array_namespace__()
+    if name == "linear":
+        return x
+    if name == "asinh":
+        return xp.asinh(x)
+    if name == "log":
+        return xp.sign(x) * xp.log1p(xp.abs(x))
+    raise ValueError(f"stretch={name!r} is unknown; use one of {STRETCHES}")
+
+
+STRETCHES = ("linear", "asinh", "log")
+
+
+def fit_band_statistics(pixels: Float[np.ndarray, "*pixels band"], bands: Sequence[str]) -> BandStatistics:
+    """Fit to ``pixels`` (any leading shape, band last) of the training split; NaN pixels are left out.
+
+    A band that is constant has no scale of its own and gets 1.
+    """
+    bands = tuple(bands)
+    if pixels.shape[-1] != len(bands):
+        raise ValueError(f"{pixels.shape[-1]} bands in the pixels, {len(bands)} names: {bands}")
+    flat = np.asarray(pixels, np.float64).reshape(-1, len(bands))
+    location = np.nanmedian(flat, axis=0)
+    scale = _MAD_TO_SIGMA * np.nanmedian(np.abs(flat - location), axis=0)
+    # Images with more than half of their pixels equal (a black sky) have no MAD.
+    scale = np.where(scale > 0, scale, np.nanstd(flat, axis=0))
+    scale = np.where(scale > 0, scale, 1.0)
+    units = (flat - location) / scale
+    standardise = {}
+    for name in STRETCHES:
+        stretched = stretch_pixels(name, units)
+        std = np.nanstd(stretched, axis=0)
+        standardise[name] = {
+            "mean": tuple(np.nanmean(stretched, axis=0).tolist()),
+            "std": tuple(np.where(std > 0, std, 1.0).tolist()),
+        }
+    return BandStatistics(bands, tuple(location.tolist()), tuple(scale.tolist()), standardise)

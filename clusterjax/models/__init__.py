@@ -1,0 +1,1 @@
+"""Flax nnx networks: arrays in, logits out."""

@@ -1,0 +1,1 @@
+"""From a sky map to candidates: windows, the scan, detection."""

@@ -1,0 +1,1 @@
+"""The simulated sky, with truth. NumPy, SciPy and astropy only, so that worker processes start quickly."""

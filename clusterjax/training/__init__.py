@@ -1,0 +1,1 @@
+"""Training: state, step, loop, learning-rate range test, checkpoints, metrics."""

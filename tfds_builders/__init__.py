@@ -1,0 +1,1 @@
+"""TFDS builders. They never import jax, and need no TensorFlow."""
