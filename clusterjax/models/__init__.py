@@ -1,1 +1,6 @@
-"""Flax nnx networks: arrays in, logits out."""
+"""Flax nnx networks: images (batch, y, x, band) in, logits (batch, class) out."""
+
+from clusterjax.models import alexnet, baseline  # noqa: F401  (each registers its networks)
+from clusterjax.models.registry import create_model, model_names
+
+__all__ = ["create_model", "model_names"]
