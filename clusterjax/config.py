@@ -42,7 +42,9 @@ class DataConfig:
     num_processes: int | None = None  # that simulate; None: one a core
     # labelled_images only
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
-    image_size: int | None = None  # pixels a side that images are resampled to; None: the size of the first image
+    image_size: int | None = (
+        None  # pixels a side that images are resampled to; None: the size of the first image
+    )
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
     skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
@@ -125,7 +127,9 @@ class SearchConfig:
     map_ra_deg: float = 30.0
     map_dec_deg: float = 5.0
     map_seed: int = 1
-    cluster_boost: float = 8.0  # multiplies the density of haloes above 1.2e14 Msun, so that completeness can be measured
+    cluster_boost: float = (
+        8.0  # multiplies the density of haloes above 1.2e14 Msun, so that completeness can be measured
+    )
     truth_mass_msun: float = 1e14  # a candidate on a halo above this M500c is true
 
 
@@ -205,7 +209,9 @@ def validate(config: ExperimentConfig) -> None:
     def choice(path, *allowed):
         value = _get(config, path)
         if value not in allowed:
-            raise InputError(f"config.{path}={value!r} is unknown; use one of {', '.join(map(repr, allowed))}")
+            raise InputError(
+                f"config.{path}={value!r} is unknown; use one of {', '.join(map(repr, allowed))}"
+            )
 
     def positive(*paths):
         for path in paths:
@@ -251,7 +257,9 @@ def validate(config: ExperimentConfig) -> None:
     fractions = config.data.object_fractions
     unknown = sorted(set(fractions) - set(OBJECT_TYPES))
     if unknown:
-        raise InputError(f"config.data.object_fractions has unknown types {unknown}; use {list(OBJECT_TYPES)}")
+        raise InputError(
+            f"config.data.object_fractions has unknown types {unknown}; use {list(OBJECT_TYPES)}"
+        )
     if any(value < 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
         raise InputError(
             f"config.data.object_fractions sums to {sum(fractions.values()):.6g}; use fractions >= 0 that sum to 1"

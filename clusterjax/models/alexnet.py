@@ -38,12 +38,19 @@ class AlexNetVGG(nnx.Module):
         self.conv3 = layer(192, 384, 3)
         self.conv4 = layer(384, 256, 3)
         self.conv5 = layer(256, 256, 3)
-        self.head = VGGHead(6 * 6 * 256, num_classes, width=head_width, dropout=dropout, dtype=dtype, rngs=rngs)
+        self.head = VGGHead(
+            6 * 6 * 256, num_classes, width=head_width, dropout=dropout, dtype=dtype, rngs=rngs
+        )
 
     def __call__(self, image, *, rngs: nnx.Rngs | None = None):
-        size, least = min(image.shape[1:3]), 14 * self.stem_stride + 7  # three poolings need 15 pixels after the stem
+        size, least = (
+            min(image.shape[1:3]),
+            14 * self.stem_stride + 7,
+        )  # three poolings need 15 pixels after the stem
         if size < least:
-            raise InputError(f"alexnet_vgg with stem_stride={self.stem_stride} needs {least} px or more; got {size}")
+            raise InputError(
+                f"alexnet_vgg with stem_stride={self.stem_stride} needs {least} px or more; got {size}"
+            )
         x = max_pool(relu(self.conv1(image)), 3, 2)
         x = max_pool(relu(self.conv2(x)), 3, 2)
         x = relu(self.conv5(relu(self.conv4(relu(self.conv3(x))))))

@@ -10,7 +10,9 @@ class LinearHead(nnx.Module):
 
     def __init__(self, num_features: int, num_classes: int, *, dropout: float = 0.5, dtype, rngs: nnx.Rngs):
         self.dropout = nnx.Dropout(dropout)
-        self.linear = dense(num_features, num_classes, kernel_init=nnx.initializers.lecun_normal(), dtype=dtype, rngs=rngs)
+        self.linear = dense(
+            num_features, num_classes, kernel_init=nnx.initializers.lecun_normal(), dtype=dtype, rngs=rngs
+        )
 
     def __call__(self, features, *, rngs: nnx.Rngs | None = None):
         return self.linear(self.dropout(features, rngs=rngs))
@@ -20,12 +22,21 @@ class VGGHead(nnx.Module):
     """VGG's classifier (Simonyan & Zisserman 2015): twice linear, ReLU, dropout; then linear."""
 
     def __init__(
-        self, num_features: int, num_classes: int, *, width: int = 4096, dropout: float = 0.5, dtype, rngs: nnx.Rngs
+        self,
+        num_features: int,
+        num_classes: int,
+        *,
+        width: int = 4096,
+        dropout: float = 0.5,
+        dtype,
+        rngs: nnx.Rngs,
     ):
         self.hidden1 = dense(num_features, width, dtype=dtype, rngs=rngs)
         self.hidden2 = dense(width, width, dtype=dtype, rngs=rngs)
         self.dropout = nnx.Dropout(dropout)
-        self.linear = dense(width, num_classes, kernel_init=nnx.initializers.lecun_normal(), dtype=dtype, rngs=rngs)
+        self.linear = dense(
+            width, num_classes, kernel_init=nnx.initializers.lecun_normal(), dtype=dtype, rngs=rngs
+        )
 
     def __call__(self, features, *, rngs: nnx.Rngs | None = None):
         x = self.dropout(relu(self.hidden1(features)), rngs=rngs)

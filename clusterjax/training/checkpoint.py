@@ -1,0 +1,138 @@
+"""Orbax checkpoints of state, data iterator and everything needed to use them alone. The only place that knows Orbax."""
+
+import contextlib
+import dataclasses
+import logging
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint.experimental.v1 as ocp
+
+from clusterjax.arrays import PyTree
+from clusterjax.errors import InputError
+
+_policies = ocp.training.preservation_policies
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """``state``: as the target asked for. ``about``: what :meth:`Checkpoints.save` was told."""
+
+    step: int
+    state: PyTree
+    about: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run: the newest, to go on from, and the one of least validation loss, to use.
+
+    Orbax writes each under a temporary name and renames it when it is whole, so a kill leaves no half checkpoint.
+    """
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        # BestN alone deletes the newest step, from which an interrupted run goes on.
+        keep = _policies.AnyPreservationPolicy(
+            [
+                _policies.LatestN(1),
+                _policies.BestN(
+                    get_metric_fn=lambda metrics: metrics["loss"],
+                    reverse=True,
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
+        )
+        try:
+            self._orbax = ocp.training.Checkpointer(
+                self.directory, preservation_policy=keep, cleanup_tmp_directories=True
+            )
+        except OSError as error:
+            raise InputError(f"cannot write checkpoints to {directory}: {error}") from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._orbax.close()
+
+    @property
+    def latest_step(self) -> int | None:
+        return None if self._orbax.latest is None else self._orbax.latest.step
+
+    @property
+    def best_step(self) -> int | None:
+        """Of least validation loss; None before the first validation."""
+        scored = [(found.metrics["loss"], found.step) for found in self._orbax.checkpoints if found.metrics]
+        return min(scored)[1] if scored else None
+
+    def save(self, step: int, state: PyTree, *, about: dict, metrics: dict | None = None) -> None:
+        """Write in the background; ``about`` must be JSON-able. A step that is already there is left alone."""
+        if step in {found.step for found in self._orbax.checkpoints}:
+            return
+        try:
+            self.wait()
+            self._orbax.save_checkpointables_async(
+                step, {"state": state}, metrics=metrics, custom_metadata=about
+            )
+        except OSError as error:
+            raise InputError(f"cannot write a checkpoint to {self.directory}: {error}") from error
+
+    def wait(self) -> None:
+        self._orbax.wait()
+
+    def about(self, step: int) -> dict:
+        with _clear_errors(self.directory / str(step)):
+            return self._orbax.metadata(step).custom_metadata
+
+    def restore(self, step: int, target: PyTree) -> Restored:
+        """Load into arrays of the shapes, types and shardings of ``target``; parts of the state that it lacks are not read."""
+        with _clear_errors(self.directory / str(step)):
+            context = ocp.Context()
+            context.pytree.loading.partial_load = True
+            about = self._orbax.metadata(step).custom_metadata
+            with context:
+                loaded = self._orbax.load_checkpointables(step, {"state": jax.tree.map(_abstract, target)})
+        return Restored(step, loaded["state"], about)
+
+
+def _abstract(leaf):
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+
+
+@contextlib.contextmanager
+def _clear_errors(path: pathlib.Path):
+    """Whatever Orbax raises over an unreadable checkpoint becomes one InputError that names it."""
+    try:
+        yield
+    except (KeyboardInterrupt, InputError):
+        raise
+    except Exception as error:
+        logging.debug("restoring %s", path, exc_info=True)
+        first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"checkpoint {path} cannot be read ({first_line}); it is corrupt or of another model: "
+            "use another step, or remove it and run again"
+        ) from error
+
+
+def find_checkpoint(path, step: int | None = None) -> tuple[pathlib.Path, int]:
+    """(folder of checkpoints, step) of ``path``: a run's workdir, its checkpoints folder, or one step's folder.
+
+    Without a step, the one of least validation loss, else the newest. Raises InputError where there is none.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise InputError(
+            f"checkpoint {path} does not exist; give a workdir, its checkpoints folder or one step's folder"
+        )
+    if path.name.isdigit() and (path / "state").exists():
+        return path.parent, int(path.name)
+    if (path / "checkpoints").is_dir():
+        path = path / "checkpoints"
+    if not any(child.name.isdigit() for child in path.iterdir()):
+        raise InputError(f"no checkpoint in {path}; run --job=train first")
+    with Checkpoints(path) as checkpoints:
+        found = step if step is not None else checkpoints.best_step
+        return path, checkpoints.latest_step if found is None else found

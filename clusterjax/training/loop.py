@@ -1,0 +1,169 @@
+"""The training loop: steps, validation after each epoch, checkpoints, early stop, resume."""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from clusterjax.config import TrainingConfig
+from clusterjax.errors import InputError
+from clusterjax.parallel import to_global
+from clusterjax.training.checkpoint import Checkpoints
+from clusterjax.training.evaluate import STEP_FIELDS, evaluate
+from clusterjax.training.interruption import CatchSignals, Interrupted
+from clusterjax.training.optim import with_learning_rate
+from clusterjax.training.state import TrainState
+from clusterjax.training.writer import MetricWriter
+
+
+@dataclasses.dataclass
+class Progress:
+    """What the loop knows besides the state: part of each checkpoint."""
+
+    epoch: int = 0  # finished
+    best_loss: float = float("inf")
+    epochs_without_gain: int = 0
+    finished: bool = False
+
+
+@dataclasses.dataclass
+class TrainingRun:
+    """Everything that one run of the loop needs. ``batches`` is a Grain iterator (``get_state``, ``set_state``)."""
+
+    state: TrainState
+    train_step: Callable
+    eval_step: Callable
+    batches: object
+    validation: Iterable[dict[str, np.ndarray]]
+    schedule: optax.Schedule
+    steps_per_epoch: int
+    config: TrainingConfig
+    checkpoints: Checkpoints
+    mesh: Mesh
+    about: dict  # goes into each checkpoint: what is needed to use it alone
+    progress: Progress = dataclasses.field(default_factory=Progress)
+
+    def resume(self) -> int:
+        """Load the newest checkpoint, if there is one. Returns the step to go on from."""
+        step = self.checkpoints.latest_step
+        if step is None:
+            return 0
+        restored = self.checkpoints.restore(step, self.state)
+        self.state = restored.state
+        self.batches.set_state(restored.about["iterator"])
+        self.progress = Progress(**restored.about["progress"])
+        return step
+
+    def save(self, step: int, metrics: dict | None = None) -> None:
+        about = {
+            **self.about,
+            "progress": dataclasses.asdict(self.progress),
+            "iterator": self.batches.get_state(),
+        }
+        self.checkpoints.save(step, self.state, about=about, metrics=metrics)
+
+
+def train(run: TrainingRun, workdir, *, show_progress: bool = True) -> Progress:
+    """Train until the last epoch or the early stop. Returns how it went; the best weights are a checkpoint.
+
+    On SIGINT or SIGTERM the state is saved and :class:`Interrupted` raised; after kill -9 the last checkpoint counts.
+    Either way the same call goes on, and ends with the same weights bit for bit.
+    """
+    config = run.config
+    step = run.resume()
+    last_step = config.num_epochs * run.steps_per_epoch
+    with (
+        MetricWriter(workdir, first_step=step) as writer,
+        CatchSignals() as signals,
+        tqdm(
+            total=last_step * config.global_batch_size,
+            initial=step * config.global_batch_size,
+            unit="img",
+            unit_scale=True,
+            desc="train",
+            disable=not show_progress,
+            file=sys.stderr,
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        ) as bar,
+    ):
+        while step < last_step and not run.progress.finished:
+            step = _train_epoch(run, step, writer, signals, bar)
+            _validate(run, step, writer, bar)
+            if signals.received is not None and not run.progress.finished:
+                run.checkpoints.wait()
+                raise Interrupted(signals.received, step)
+        run.checkpoints.wait()
+    return run.progress
+
+
+def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: CatchSignals, bar: tqdm) -> int:
+    """Train to the end of the epoch that ``step`` is in. Returns the step reached."""
+    config = run.config
+    end = (step // run.steps_per_epoch + 1) * run.steps_per_epoch
+    waiting = None  # metrics are fetched one step late, so that the device never waits for the host
+    started, first = time.perf_counter(), step
+    while step < end:
+        batch = next(run.batches)
+        rate = float(run.schedule(step))
+        run.state, scalars = run.train_step(
+            with_learning_rate(run.state, rate),
+            to_global({name: batch[name] for name in STEP_FIELDS}, run.mesh),
+        )
+        step += 1
+        if waiting is not None:
+            _log(writer, bar, run, *waiting)
+            waiting = None
+        if step % config.log_every_steps == 0 or step == end:
+            rate_images = (step - first) * config.global_batch_size / (time.perf_counter() - started)
+            waiting = (step, scalars, rate, rate_images)
+        bar.update(config.global_batch_size)
+        if step == end:  # validation comes first, and saves
+            break
+        if signals.received is not None:
+            run.save(step)
+            run.checkpoints.wait()
+            raise Interrupted(signals.received, step)
+        if config.checkpoint_every_steps is not None and step % config.checkpoint_every_steps == 0:
+            run.save(step)
+    _log(writer, bar, run, *waiting)
+    return step
+
+
+def _log(
+    writer: MetricWriter, bar: tqdm, run: TrainingRun, step: int, scalars, rate: float, rate_images: float
+) -> None:
+    values = {name: float(value) for name, value in scalars.items()}
+    if not np.isfinite(values["loss"]):
+        raise InputError(
+            f"the training loss is {values['loss']} at step {step} with learning rate {rate:.3g}; "
+            "lower config.optim.learning_rate or set config.optim.grad_clip_norm=1"
+        )
+    epoch = step / run.steps_per_epoch
+    writer.write(step, "train", epoch=epoch, learning_rate=rate, images_per_second=rate_images, **values)
+    bar.set_postfix_str(f"epoch {epoch:.1f}/{run.config.num_epochs} loss {values['loss']:.3f}", refresh=False)
+
+
+def _validate(run: TrainingRun, step: int, writer: MetricWriter, bar: tqdm) -> None:
+    """Validation at the end of an epoch, the early stop's book-keeping, and the epoch's checkpoint."""
+    metrics, _ = evaluate(run.eval_step, run.state, run.validation, run.mesh)
+    progress, patience = run.progress, run.config.early_stop_patience
+    progress.epoch = step // run.steps_per_epoch
+    writer.write(step, "validation", epoch=float(progress.epoch), **metrics)
+    if metrics["loss"] < progress.best_loss:
+        progress.best_loss, progress.epochs_without_gain = metrics["loss"], 0
+    else:
+        progress.epochs_without_gain += 1
+    stopped = patience is not None and progress.epochs_without_gain >= patience
+    progress.finished = stopped or progress.epoch >= run.config.num_epochs
+    run.save(step, metrics=metrics)
+    bar.write(
+        f"epoch {progress.epoch:3d}  validation loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}"
+        + ("  (best)" if progress.epochs_without_gain == 0 else "")
+        + (f"  early stop: no gain for {patience} epochs" if stopped else ""),
+        file=sys.stderr,
+    )

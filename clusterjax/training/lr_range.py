@@ -1,0 +1,90 @@
+"""LR range test: one batch at each of geometrically spaced learning rates (Smith 2017, arXiv:1506.01186)."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.signal import savgol_filter
+
+from clusterjax.config import LrRangeConfig
+from clusterjax.training.optim import with_learning_rate
+from clusterjax.training.state import TrainState
+
+_LEAST_POINTS = 8  # fewer losses than this say nothing about a slope
+
+
+@dataclasses.dataclass(frozen=True)
+class LrRangeResult:
+    """One entry per step taken: the rate, the batch's loss, the smoothed loss. ``suggestion`` None: see ``reason``."""
+
+    learning_rates: list[float]
+    losses: list[float]
+    smoothed: list[float]
+    suggestion: float | None
+    reason: str
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "LrRangeResult":
+        return cls(**json.loads(text))
+
+
+def lr_range_test(
+    train_step: Callable, state: TrainState, batches: Iterable[dict[str, jax.Array]], config: LrRangeConfig
+) -> LrRangeResult:
+    """Train on ``batches`` at rising rates. The caller's ``state`` is untouched, bit for bit: a copy is trained.
+
+    ``batches`` must be an iterator of its own, so that training's is not advanced; the step folds its random keys from
+    the state's counter, so there is no RNG to restore. Stops early where the smoothed loss exceeds
+    ``config.divergence_factor`` times its least value, or is not finite.
+    """
+    rates = np.geomspace(config.lr_min, config.lr_max, config.num_steps)
+    state = jax.tree.map(jnp.copy, state)  # the step donates what it is given
+    losses: list[float] = []
+    for rate, batch in zip(rates, batches, strict=False):
+        state, scalars = train_step(with_learning_rate(state, float(rate)), batch)
+        losses.append(float(scalars["loss"]))
+        if not np.isfinite(losses[-1]) or _diverged(losses, config.divergence_factor):
+            break
+    return suggest_learning_rate(rates[: len(losses)], np.asarray(losses), config)
+
+
+def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRangeConfig) -> LrRangeResult:
+    """The rate at which the smoothed loss falls most steeply with log10(rate), before the loss's least value.
+
+    Smoothing is Savitzky-Golay of order 2 over ``config.smoothing_window`` steps (Savitzky & Golay 1964), as in the
+    reference system. No suggestion is made from losses that do not fall by more than their own scatter.
+    """
+    finite = np.isfinite(losses)
+    num = len(losses) if finite.all() else int(np.argmin(finite))
+    rates, losses = rates[:num], losses[:num]
+
+    def result(smoothed, suggestion, reason):
+        return LrRangeResult(
+            rates.tolist(), losses.tolist(), np.asarray(smoothed).tolist(), suggestion, reason
+        )
+
+    if num < _LEAST_POINTS:
+        return result(losses, None, f"only {num} finite losses; lower lr_range.lr_min={config.lr_min}")
+    smoothed = savgol_filter(losses, min(config.smoothing_window, num), 2) if num > 3 else losses
+    lowest = int(np.argmin(smoothed))
+    scatter = np.std(losses - smoothed)
+    if lowest < 2 or smoothed[:lowest].max() - smoothed[lowest] < scatter:
+        return result(
+            smoothed,
+            None,
+            "the loss does not fall by more than its scatter; raise lr_range.lr_max or num_steps",
+        )
+    slope = np.gradient(smoothed, np.log10(rates))
+    steepest = int(np.argmin(slope[: lowest + 1]))
+    return result(smoothed, float(rates[steepest]), "steepest descent of the smoothed loss")
+
+
+def _diverged(losses: list[float], factor: float) -> bool:
+    recent = np.convolve(losses, np.ones(5) / 5, mode="valid") if len(losses) >= 5 else np.asarray(losses[:1])
+    return bool(recent[-1] > factor * max(recent.min(), 1e-12))

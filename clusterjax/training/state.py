@@ -1,0 +1,66 @@
+"""Everything that changes during training, as one pytree of arrays. The only place that splits and merges modules.
+
+nnx modules are used functionally: ``nnx.jit`` and ``nnx.Optimizer`` walk the object graph in Python at every call.
+"""
+
+import functools
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from clusterjax.arrays import Images, Key, Logits, PyTree
+from clusterjax.parallel import replicated
+
+
+@flax.struct.dataclass
+class TrainState:
+    """``params`` and ``model_state`` (batch-norm statistics) are nested dicts of arrays, ``step`` counts updates."""
+
+    step: jax.Array
+    params: PyTree
+    model_state: PyTree
+    opt_state: optax.OptState
+
+
+def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, PyTree, PyTree]:
+    """(graphdef, params, model_state): the structure apart from the arrays."""
+    graphdef, params, model_state = nnx.split(model, nnx.Param, ...)
+    return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(model_state)
+
+
+def forward(
+    graphdef: nnx.GraphDef,
+    params: PyTree,
+    model_state: PyTree,
+    images: Images,
+    *,
+    dropout_key: Key | None = None,
+) -> tuple[Logits, PyTree]:
+    """Logits in float32 and the new model state. With a ``dropout_key`` the model trains, without one it evaluates."""
+    model = nnx.merge(graphdef, params, model_state, copy=True)
+    if dropout_key is None:
+        model.eval()
+        logits = model(images)
+    else:
+        model.train()
+        logits = model(images, rngs=nnx.Rngs(dropout=dropout_key))
+    return logits.astype(jnp.float32), nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
+
+
+def create_state(
+    build: Callable[[nnx.Rngs], nnx.Module], tx: optax.GradientTransformation, mesh: Mesh, *, seed: int
+) -> tuple[nnx.GraphDef, TrainState]:
+    """Fresh parameters from ``seed``, replicated over the mesh, created on the devices by one program."""
+    graphdef, _, _ = split_model(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
+
+    @functools.partial(jax.jit, out_shardings=replicated(mesh))
+    def initialise(key):
+        _, params, model_state = split_model(build(nnx.Rngs(params=key)))
+        return TrainState(jnp.zeros((), jnp.int32), params, model_state, tx.init(params))
+
+    return graphdef, initialise(jax.random.key(seed))

@@ -1,0 +1,92 @@
+"""The compiled steps: train, eval, predict. One ``jax.jit`` each, over a mesh."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from clusterjax.arrays import Batch, Images, Key
+from clusterjax.parallel import replicated, split_along_batch
+from clusterjax.training.metrics import EpochMetrics, example_outputs
+from clusterjax.training.state import TrainState, forward
+
+
+def make_train_step(
+    graphdef: nnx.GraphDef,
+    tx: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    seed: int,
+    prepare: Callable[[Images, Key], Images] | None = None,
+    label_smoothing: float = 0.0,
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
+    """Build ``(state, batch) -> (state, scalars)``; the state that goes in is donated, and gone afterwards.
+
+    ``prepare`` maps raw images and a key to the network's input (augmentation, normalisation) inside the program.
+    All randomness is folded from ``seed`` and the step, so a resumed run needs no key from its checkpoint.
+    Scalars: loss, accuracy, grad_norm.
+    """
+
+    @functools.partial(
+        jax.jit,
+        donate_argnames="state",
+        in_shardings=(replicated(mesh), split_along_batch(mesh)),
+        out_shardings=replicated(mesh),
+    )
+    def train_step(state: TrainState, batch: Batch):
+        augment_key, dropout_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
+        images = batch["image"] if prepare is None else prepare(batch["image"], augment_key)
+
+        def mean_loss(params):
+            logits, model_state = forward(
+                graphdef, params, state.model_state, images, dropout_key=dropout_key
+            )
+            outputs = example_outputs(logits, batch["label"], batch["valid"], label_smoothing)
+            metrics = EpochMetrics.single_from_model_output(**outputs)
+            return metrics.loss.compute(), (metrics.accuracy.compute(), model_state)
+
+        (loss, (accuracy, model_state)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        new_state = TrainState(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            model_state=model_state,
+            opt_state=opt_state,
+        )
+        return new_state, {"loss": loss, "accuracy": accuracy, "grad_norm": optax.global_norm(grads)}
+
+    return train_step
+
+
+def make_predict(graphdef: nnx.GraphDef, transform: Callable[[Images], Images] | None = None):
+    """Build ``(params, model_state, raw images) -> scores (batch, class)``, traceable, not yet compiled.
+
+    ``transform`` is the normalisation that training used. The scores are softmax probabilities, uncalibrated.
+    """
+
+    def predict(params, model_state, images: Images):
+        logits, _ = forward(graphdef, params, model_state, images if transform is None else transform(images))
+        return jax.nn.softmax(logits)
+
+    return predict
+
+
+def make_eval_step(graphdef: nnx.GraphDef, mesh: Mesh, transform: Callable[[Images], Images] | None = None):
+    """Build ``(params, model_state, metrics, batch) -> (metrics, scores (batch, class))``, compiled; metrics accumulate."""
+    everywhere, split = replicated(mesh), split_along_batch(mesh)
+
+    @functools.partial(
+        jax.jit,
+        in_shardings=(everywhere, everywhere, everywhere, split),
+        out_shardings=(everywhere, everywhere),
+    )
+    def eval_step(params, model_state, metrics: EpochMetrics, batch: Batch):
+        images = batch["image"] if transform is None else transform(batch["image"])
+        logits, _ = forward(graphdef, params, model_state, images)
+        outputs = example_outputs(logits, batch["label"], batch["valid"])
+        return metrics.merge(EpochMetrics.single_from_model_output(**outputs)), jax.nn.softmax(logits)
+
+    return eval_step

@@ -1,0 +1,57 @@
+"""Metrics to JSON lines and TensorBoard files. No account anywhere."""
+
+import json
+import pathlib
+
+import tensorboardX
+
+
+class MetricWriter:
+    """Appends to ``workdir/metrics.jsonl`` and ``workdir/tensorboard``.
+
+    Rows of steps after ``first_step`` are dropped first: an interrupted run takes those steps again.
+    """
+
+    def __init__(self, workdir, *, first_step: int = 0):
+        workdir = pathlib.Path(workdir)
+        path = workdir / "metrics.jsonl"
+        kept = [row for row in read_metrics(workdir) if row["step"] <= first_step]
+        self._file = path.open("w")
+        for row in kept:
+            self._file.write(json.dumps(row) + "\n")
+        self._board = tensorboardX.SummaryWriter(
+            str(workdir / "tensorboard"),
+            purge_step=first_step + 1 if first_step else None,
+            write_to_disk=True,
+        )
+
+    def write(self, step: int, split: str, **scalars: float) -> None:
+        """One row: {"step", "split", ...}; in TensorBoard each scalar is named ``split/scalar``."""
+        self._file.write(json.dumps({"step": step, "split": split, **scalars}) + "\n")
+        self._file.flush()
+        for name, value in scalars.items():
+            self._board.add_scalar(f"{split}/{name}", value, step)
+
+    def close(self) -> None:
+        self._file.close()
+        self._board.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def read_metrics(workdir) -> list[dict]:
+    """The rows of ``workdir/metrics.jsonl``; a last line that a kill cut short is left out."""
+    path = pathlib.Path(workdir) / "metrics.jsonl"
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
