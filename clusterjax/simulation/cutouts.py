@@ -1,0 +1,187 @@
+"""Simulated unWISE cutouts: one object (or none) near the centre of a field that is drawn afresh each time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from clusterjax.errors import InputError
+from clusterjax.simulation.field import (
+    GROUP_COLOUR_SCATTER,
+    PlacedHaloes,
+    member_sources,
+    sample_field,
+)
+from clusterjax.simulation.haloes import Haloes, sample_groups, sample_training_clusters
+from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
+from clusterjax.simulation.populations import (
+    STAR_COLOUR_SCATTER,
+    Sources,
+    field_colour,
+    field_redshift,
+    join,
+    sample_agn,
+)
+from clusterjax.simulation.psf import (
+    ARTEFACTS_BRIGHTER_THAN_W1,
+    PIXEL_SCALE_ARCSEC,
+    StarArtefacts,
+    add_star_artefacts,
+)
+from clusterjax.simulation.rendering import draw_psf_scale, pixel_noise, render, source_fluxes
+
+POSITIVE_TYPE = "cluster"
+NEGATIVE_FREE_OF_MSUN = 1e14  # no halo above this mass lies in the field of a negative
+_CENTRE_SCATTER_PIXELS = 1.0  # of single objects: a catalogue position is a pixel off
+_GROUP_MASSES_MSUN = (3e13, 1.2e14)
+_PAIR_SEPARATION_ARCSEC = (5.0, 25.0)
+_LATENT_PROBABILITY = 0.5
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A simulated cutout: ``image`` in Vega nMgy (W1, W2), and what is at its centre; NaN for what that does not have."""
+
+    image: Float[np.ndarray, "y x band"]
+    label: int  # 1: cluster
+    object_type: str
+    redshift: float
+    m500c_msun: float
+    centre_y_pixels: float  # of the object, or of the image for random sky
+    centre_x_pixels: float
+
+
+class _Object(NamedTuple):
+    sources: Sources | None
+    y_pixels: float
+    x_pixels: float
+    redshift: float = np.nan
+    m500c_msun: float = np.nan
+
+
+def _halo(rng, sky: InfraredSky, middle: float, haloes: Haloes, colour_scatter: float) -> _Object:
+    """One halo, miscentred by a Rayleigh distance."""
+    dy, dx = rng.normal(0, sky.centre_sigma_pixels, 2)
+    placed = PlacedHaloes(haloes, np.array([middle + dy]), np.array([middle + dx]))
+    members = member_sources(rng, placed, colour_scatter)
+    return _Object(members, middle + dy, middle + dx, float(haloes.redshift[0]), float(haloes.m500c_msun[0]))
+
+
+def _point(rng, middle: float, w1: float, colour: float, redshift: float = np.nan) -> _Object:
+    y, x = middle + rng.normal(0, _CENTRE_SCATTER_PIXELS, 2)
+    return _Object(Sources(*(np.array([value]) for value in (y, x, w1, colour))), y, x, redshift)
+
+
+def _cluster(rng, sky, middle):
+    haloes = sample_training_clusters(rng, 1, mass_floor_msun=sky.mass_floor_msun, redshift_max=sky.redshift_max)
+    return _halo(rng, sky, middle, haloes, sky.colour_scatter)
+
+
+def _group(rng, sky, middle):
+    low, high = _GROUP_MASSES_MSUN
+    haloes = sample_groups(rng, 1, mass_min_msun=low, mass_max_msun=high)
+    return _halo(rng, sky, middle, haloes, GROUP_COLOUR_SCATTER)
+
+
+def _random(rng, sky, middle):
+    return _Object(None, middle, middle)
+
+
+def _galaxy(rng, sky, middle):
+    w1 = rng.uniform(11, 15, 1)
+    redshift = field_redshift(rng, w1)
+    return _point(rng, middle, w1[0], field_colour(rng, redshift)[0], float(redshift[0]))
+
+
+def _pair(rng, sky, middle):
+    """Two galaxies of W1 13 to 16.5 at one redshift, 5 to 25 arcsec apart: a would-be BCG and companion."""
+    w1 = rng.uniform(13, 16.5, 2)
+    redshift = np.repeat(field_redshift(rng, w1[:1]), 2)
+    y, x = middle + rng.normal(0, _CENTRE_SCATTER_PIXELS, 2)
+    separation = rng.uniform(*_PAIR_SEPARATION_ARCSEC) / PIXEL_SCALE_ARCSEC
+    angle = rng.uniform(0, 2 * np.pi)
+    half = np.array([-0.5, 0.5]) * separation
+    sources = Sources(y + half * np.sin(angle), x + half * np.cos(angle), w1, field_colour(rng, redshift))
+    return _Object(sources, y, x, float(redshift[0]))
+
+
+def _star(rng, sky, middle):
+    return _point(rng, middle, rng.uniform(8, 13), rng.normal(0, STAR_COLOUR_SCATTER))
+
+
+def _bright_star(rng, sky, middle):
+    """W1 4 to 8: bright enough for a halo, diffraction spikes and a latent image."""
+    return _point(rng, middle, rng.uniform(4, ARTEFACTS_BRIGHTER_THAN_W1), rng.normal(0, STAR_COLOUR_SCATTER))
+
+
+def _agn(rng, sky, middle):
+    w1, colour = sample_agn(rng, 1)
+    return _point(rng, middle, w1[0], colour[0])
+
+
+_RECIPES: dict[str, Callable[[np.random.Generator, InfraredSky, float], _Object]] = {
+    "cluster": _cluster,
+    "random": _random,
+    "galaxy": _galaxy,
+    "star": _star,
+    "agn": _agn,
+    "group": _group,
+    "pair": _pair,
+    "bright_star": _bright_star,
+}
+assert tuple(_RECIPES) == OBJECT_TYPES
+
+
+def paint_star_artefacts(
+    rng: np.random.Generator, image: np.ndarray, stars: Sources, *, spike_angle_rad: float
+) -> None:
+    """Add, in place, halo, spikes and (for every other star) a latent image to the stars brighter than W1 = 8."""
+    fluxes = source_fluxes(stars)
+    for i in np.flatnonzero(stars.w1_mag < ARTEFACTS_BRIGHTER_THAN_W1):
+        direction, distance = rng.uniform(0, 2 * np.pi), rng.uniform(10, 28)
+        share = 10 ** rng.uniform(-4, -3.3) if rng.random() < _LATENT_PROBABILITY else 0.0
+        artefacts = StarArtefacts(spike_angle_rad, distance * np.sin(direction), distance * np.cos(direction), share)
+        add_star_artefacts(image, stars.y_pixels[i], stars.x_pixels[i], fluxes[:, i], artefacts)
+
+
+def _tilt(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A plane of peak-to-peak 1 over the image, in a random direction."""
+    angle = rng.uniform(0, 2 * np.pi)
+    axis = np.linspace(-0.5, 0.5, size)
+    plane = axis[:, None] * np.sin(angle) + axis[None, :] * np.cos(angle)
+    return plane / max(np.ptp(plane), 1e-9)
+
+
+def simulate_cutout(sky: InfraredSky, object_type: str, rng: np.random.Generator, *, size: int = 64) -> Cutout:
+    """One cutout of ``size`` x ``size`` pixels of 2.75 arcsec with an object of ``object_type`` near its centre.
+
+    The background's median over the cutout is subtracted before the noise is added. The field of a negative holds no
+    halo above 1e14 Msun (apart from a group at its centre). Raises :class:`InputError` for an unknown type.
+    """
+    if object_type not in _RECIPES:
+        raise InputError(f"object_type={object_type!r} is unknown; use one of {', '.join(OBJECT_TYPES)}")
+    positive = object_type == POSITIVE_TYPE
+    target = _RECIPES[object_type](rng, sky, (size - 1) / 2)
+    field = sample_field(rng, sky, (size, size), group_mass_max_msun=np.inf if positive else NEGATIVE_FREE_OF_MSUN)
+    parts = [field.sources()] if target.sources is None else [target.sources, field.sources()]
+    image = render(join(parts), (size, size), psf_scale=draw_psf_scale(rng, sky))
+
+    stars = join([field.stars, target.sources]) if object_type == "bright_star" else field.stars
+    if (stars.w1_mag < ARTEFACTS_BRIGHTER_THAN_W1).any():
+        paint_star_artefacts(rng, image, stars, spike_angle_rad=rng.uniform(0, np.pi / 2))
+    noise = pixel_noise(sky)
+    if sky.background_gradient:
+        image += _tilt(rng, size)[..., None] * (sky.background_gradient * noise)
+    image -= np.median(image, axis=(0, 1))
+    image += rng.standard_normal(image.shape, np.float32) * noise.astype(np.float32)
+    return Cutout(
+        image=np.asarray(image, np.float32),
+        label=int(positive),
+        object_type=object_type,
+        redshift=target.redshift,
+        m500c_msun=target.m500c_msun,
+        centre_y_pixels=float(target.y_pixels),
+        centre_x_pixels=float(target.x_pixels),
+    )

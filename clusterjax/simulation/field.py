@@ -1,0 +1,115 @@
+"""The sky between the objects: galaxies (clustered in explicit groups), stars and AGN over a rectangle of pixels."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from clusterjax.simulation.haloes import Haloes, group_density_per_deg2, sample_groups
+from clusterjax.simulation.knobs import InfraredSky
+from clusterjax.simulation.members import sample_members
+from clusterjax.simulation.populations import (
+    AGN_PER_DEG2,
+    FIELD_GALAXIES,
+    STAR_COLOUR_SCATTER,
+    STARS,
+    THINNED_GALAXIES,
+    Sources,
+    field_colour,
+    field_redshift,
+    join,
+    passive_colour,
+    sample_agn,
+    star_density_factor,
+)
+from clusterjax.simulation.psf import PIXEL_SCALE_ARCSEC, PSF_HALF_PIXELS
+
+GROUP_PAD_PIXELS = 40  # groups centred up to here outside the image still have members in it
+GROUP_COLOUR_SCATTER = 0.10
+_DEG_PER_PIXEL = PIXEL_SCALE_ARCSEC / 3600
+
+
+class PlacedHaloes(NamedTuple):
+    """Haloes with the pixel positions of their centres."""
+
+    haloes: Haloes
+    y_pixels: np.ndarray
+    x_pixels: np.ndarray
+
+
+class Field(NamedTuple):
+    """One draw of the field. Galaxies of groups are in ``galaxies``; groups' own centres in ``groups``."""
+
+    galaxies: Sources
+    stars: Sources
+    agn: Sources
+    groups: PlacedHaloes
+
+    def sources(self) -> Sources:
+        return join([self.galaxies, self.stars, self.agn])
+
+
+def uniform_positions(
+    rng: np.random.Generator, count: int, shape: tuple[int, int], pad: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(y, x) uniform over the area of an image of ``shape`` with ``pad`` more pixels on each side."""
+    ny, nx = shape
+    return rng.uniform(-0.5 - pad, ny - 0.5 + pad, count), rng.uniform(-0.5 - pad, nx - 0.5 + pad, count)
+
+
+def area_deg2(shape: tuple[int, int], pad: float = 0.0) -> float:
+    """Area of an image of ``shape`` with ``pad`` more pixels on each side."""
+    return (shape[0] + 2 * pad) * (shape[1] + 2 * pad) * _DEG_PER_PIXEL**2
+
+
+def member_sources(rng: np.random.Generator, placed: PlacedHaloes, colour_scatter: float) -> Sources:
+    """The galaxies of ``placed``, with colours C(z) of scatter ``colour_scatter`` (mag)."""
+    members = sample_members(rng, placed.haloes, pixel_scale_arcsec=PIXEL_SCALE_ARCSEC)
+    colour = passive_colour(members.redshift) + rng.normal(0, colour_scatter, len(members.halo))
+    return Sources(
+        placed.y_pixels[members.halo] + members.dy_pixels,
+        placed.x_pixels[members.halo] + members.dx_pixels,
+        members.w1_mag,
+        colour,
+    )
+
+
+def _sample_group_field(
+    rng: np.random.Generator, sky: InfraredSky, shape: tuple[int, int], mass_max_msun: float
+) -> tuple[PlacedHaloes, Sources]:
+    mean = group_density_per_deg2(0.0, mass_max_msun) * area_deg2(shape, GROUP_PAD_PIXELS) * sky.group_boost
+    haloes = sample_groups(rng, rng.poisson(mean), mass_max_msun=mass_max_msun)
+    placed = PlacedHaloes(haloes, *uniform_positions(rng, len(haloes.redshift), shape, GROUP_PAD_PIXELS))
+    return placed, member_sources(rng, placed, GROUP_COLOUR_SCATTER)
+
+
+def sample_field(
+    rng: np.random.Generator,
+    sky: InfraredSky,
+    shape: tuple[int, int],
+    *,
+    group_mass_max_msun: float = np.inf,
+) -> Field:
+    """Everything that an image of ``shape`` = (ny, nx) pixels holds by chance, to 16 pixels outside it.
+
+    With ``sky.groups`` a part of the galaxies comes in explicit group haloes below ``group_mass_max_msun`` and the
+    unclustered rest is thinned, so that the total counts stay as they are.
+    """
+    pad = PSF_HALF_PIXELS
+    area = area_deg2(shape, pad)
+    counts = THINNED_GALAXIES if sky.groups else FIELD_GALAXIES
+    w1 = counts.sample(rng, rng.poisson(counts.per_deg2 * area))
+    colour = field_colour(rng, field_redshift(rng, w1))
+    galaxies = Sources(*uniform_positions(rng, len(w1), shape, pad), w1, colour)
+
+    star_w1 = STARS.sample(rng, rng.poisson(STARS.per_deg2 * area * star_density_factor(sky.galactic_latitude_deg)))
+    star_colour = rng.normal(0, STAR_COLOUR_SCATTER, len(star_w1))
+    stars = Sources(*uniform_positions(rng, len(star_w1), shape, pad), star_w1, star_colour)
+
+    agn_w1, agn_colour = sample_agn(rng, rng.poisson(AGN_PER_DEG2 * area))
+    agn = Sources(*uniform_positions(rng, len(agn_w1), shape, pad), agn_w1, agn_colour)
+
+    if not sky.groups:
+        nothing = np.empty(0)
+        return Field(galaxies, stars, agn, PlacedHaloes(Haloes(nothing, nothing), nothing, nothing))
+    groups, members = _sample_group_field(rng, sky, shape, group_mass_max_msun)
+    return Field(join([galaxies, members]), stars, agn, groups)
