@@ -1,0 +1,158 @@
+"""From a map of scores to a table of detections."""
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Column, Table
+from jaxtyping import Bool, Float
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from clusterjax.errors import InputError
+from clusterjax.sky.geometry import pixel_area_deg2, pixel_scales_arcsec, pixel_to_sky, unit_vectors
+from clusterjax.sky.skymap import ProbabilityMap
+
+# float32 sigmoids saturate at 1 - 6e-8: beyond, log-odds say nothing more.
+_LOG_ODDS_LIMIT = 16.0
+# Log-odds are averaged over a Gaussian of this fraction of the least separation: neighbouring windows share most of
+# their sky, so a peak that a single one of them has is noise.
+_SMOOTHING_FRACTION = 0.125
+# A position is the centroid of what lies less than this below the peak: a factor e^2 in odds.
+_CENTROID_DEPTH = 2.0
+
+_COLUMNS = (
+    ("detection_id", np.int64, None, "number by descending score, from 1"),
+    ("ra_deg", np.float64, u.deg, "right ascension (ICRS)"),
+    ("dec_deg", np.float64, u.deg, "declination (ICRS)"),
+    ("x_pixels", np.float64, u.pix, "column on the scanned map, from 0"),
+    ("y_pixels", np.float64, u.pix, "row on the scanned map, from 0"),
+    ("score", np.float32, None, "smoothed score at the peak (uncalibrated); the threshold applies to it"),
+    ("log_odds", np.float32, None, "ln(score / (1 - score)), smoothed, within +-16"),
+    ("peak_score", np.float32, None, "highest score of a single window about the peak"),
+    ("area_arcmin2", np.float32, u.arcmin**2, "area above the threshold that holds the peak"),
+    ("valid_fraction", np.float32, None, "fraction of valid pixels of the window at the peak"),
+)
+
+
+def log_odds(score: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """ln(score / (1 - score)) in float64, within +-16; NaN stays NaN."""
+    score = np.asarray(score, np.float64)
+    with np.errstate(divide="ignore"):
+        odds = np.log(score) - np.log1p(-score)
+    return np.clip(odds, -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
+
+
+def smooth(values: Float[np.ndarray, "y x"], sigma_pixels: float) -> Float[np.ndarray, "y x"]:
+    """Gaussian average of the finite pixels (weights renormalised at NaN and edges); NaN stays NaN."""
+    finite = np.isfinite(values)
+    kernel = {"sigma": sigma_pixels, "mode": "constant", "truncate": 3.0}
+    total = ndimage.gaussian_filter(np.where(finite, values, 0.0), **kernel)
+    weight = ndimage.gaussian_filter(finite.astype(float), **kernel)
+    return np.where(finite, total / np.where(finite, weight, 1.0), np.nan)
+
+
+def find_detections(probability_map: ProbabilityMap, *, threshold: float, min_separation_arcmin: float) -> Table:
+    """Peaks of the score above ``threshold``, none nearer than ``min_separation_arcmin`` to a higher one.
+
+    Scores saturate, so all is done on log-odds: they are averaged over a Gaussian of an eighth of the least
+    separation, local maxima are taken (of a plateau of equal values, one), the lower of two that are too near on
+    the sky is dropped, highest first, and each is moved to the centroid of the log-odds about it. Detections at a
+    higher threshold are exactly those at a lower one whose ``score`` is above it (only ``area_arcmin2`` differs).
+
+    Returns a table sorted by descending score, possibly empty: detection_id, ra_deg, dec_deg, x_pixels, y_pixels
+    (0-based, on the scanned map), score, log_odds, peak_score, area_arcmin2, valid_fraction.
+    """
+    if not 0.0 <= threshold <= 1.0:
+        raise InputError(f"search.threshold={threshold!r} must lie within [0, 1]")
+    if not min_separation_arcmin > 0:
+        raise InputError(f"search.min_separation_arcmin={min_separation_arcmin!r} must be above 0")
+    if not np.isfinite(probability_map.score).any():
+        raise InputError("the score map is empty: none of its windows was scored")
+    # The coarser axis: where a projection stretches the sky (CAR off its equator), windows see it stretched.
+    scale = max(pixel_scales_arcsec(probability_map.wcs, probability_map.shape))
+    separation_pixels = min_separation_arcmin * 60 / scale
+    odds = smooth(log_odds(probability_map.score), _SMOOTHING_FRACTION * separation_pixels)
+    floor = float(log_odds(np.array(threshold)))
+    above = np.where(np.isfinite(odds), odds, -np.inf) >= floor
+    peaks = _separate(_local_maxima(odds, above), odds, probability_map, min_separation_arcmin)
+    return _table(probability_map, odds, above, peaks, separation_pixels / 2)
+
+
+def _local_maxima(odds: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """(peak, 2) grid pixels (y, x) that no neighbour exceeds; a plateau gives the pixel nearest to its centroid."""
+    filled = np.where(np.isfinite(odds), odds, -np.inf)
+    maxima = above & (filled == ndimage.maximum_filter(filled, size=3, mode="constant", cval=-np.inf))
+    labels, number = ndimage.label(maxima, structure=np.ones((3, 3)))
+    if not number:
+        return np.zeros((0, 2), int)
+    centroids = np.array(ndimage.center_of_mass(maxima, labels, np.arange(1, number + 1)))
+    pixels = np.argwhere(maxima)
+    group = labels[maxima] - 1
+    distance = ((pixels - centroids[group]) ** 2).sum(axis=1)
+    order = np.lexsort((distance, group))
+    first = np.unique(group[order], return_index=True)[1]
+    return pixels[order[first]]
+
+
+def _separate(peaks, odds, probability_map: ProbabilityMap, min_separation_arcmin: float) -> np.ndarray:
+    """Peaks by descending log-odds, without those nearer on the sky to a higher one that stays."""
+    order = np.lexsort((peaks[:, 1], peaks[:, 0], -odds[tuple(peaks.T)]))
+    peaks = peaks[order]
+    if not len(peaks):
+        return peaks
+    positions = unit_vectors(*pixel_to_sky(probability_map.wcs, peaks[:, 0], peaks[:, 1]))
+    chord = 2 * np.sin(np.radians(min_separation_arcmin / 60) / 2)
+    tree = cKDTree(positions)
+    keep = np.ones(len(peaks), bool)
+    for index, position in enumerate(positions):
+        if keep[index]:
+            near = np.array(tree.query_ball_point(position, chord))
+            keep[near[near > index]] = False
+    return peaks[keep]
+
+
+def _centroid(odds: np.ndarray, peak: np.ndarray, radius_pixels: float) -> tuple[float, float, tuple[slice, slice]]:
+    """The centroid (y, x) of the log-odds less than :data:`_CENTROID_DEPTH` below the peak, within
+    ``radius_pixels`` of it, and connected with it; also that box of the grid."""
+    radius = max(radius_pixels, 1.0)
+    reach = int(radius)
+    box = tuple(
+        slice(max(centre - reach, 0), min(centre + reach + 1, length))
+        for centre, length in zip(peak, odds.shape, strict=True)
+    )
+    y, x = np.mgrid[box]
+    inside = np.hypot(y - peak[0], x - peak[1]) <= radius
+    excess = odds[box] - (odds[tuple(peak)] - _CENTROID_DEPTH)
+    weight = np.where(inside & (excess > 0), excess, 0.0)
+    labels, _ = ndimage.label(weight > 0)
+    weight[labels != labels[peak[0] - box[0].start, peak[1] - box[1].start]] = 0.0
+    total = weight.sum()
+    return float((weight * y).sum() / total), float((weight * x).sum() / total), box
+
+
+def _table(probability_map: ProbabilityMap, odds, above: Bool[np.ndarray, "y x"], peaks, radius_pixels: float) -> Table:
+    refined = [_centroid(odds, peak, radius_pixels) for peak in peaks]
+    grid_y, grid_x = (np.array([centroid[axis] for centroid in refined], float) for axis in (0, 1))
+    y, x = probability_map.map_pixels(grid_y, grid_x)
+    ra, dec = pixel_to_sky(probability_map.wcs, grid_y, grid_x) if len(peaks) else (grid_y, grid_x)
+    rows, columns = peaks.T
+    labels, number = ndimage.label(above)
+    pixels_above = np.bincount(labels.ravel(), minlength=number + 1)[labels[rows, columns]]
+    area = pixels_above * (pixel_area_deg2(probability_map.wcs, rows, columns) if len(peaks) else 0.0) * 3600
+    peak_odds = odds[rows, columns]
+    values = {
+        "detection_id": np.arange(1, len(peaks) + 1),
+        "ra_deg": ra,
+        "dec_deg": dec,
+        "x_pixels": x,
+        "y_pixels": y,
+        "score": 1 / (1 + np.exp(-peak_odds)),
+        "log_odds": peak_odds,
+        "peak_score": [np.nanmax(probability_map.score[centroid[2]]) for centroid in refined],
+        "area_arcmin2": area,
+        "valid_fraction": probability_map.valid_fraction[rows, columns],
+    }
+    columns = [
+        Column(np.asarray(values[name], dtype), name=name, unit=unit, description=text)
+        for name, dtype, unit, text in _COLUMNS
+    ]
+    return Table(columns)

@@ -1,0 +1,128 @@
+"""A sliding window over a map: every window scored by a callable, on all devices, in one compiled program."""
+
+import collections
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+from absl import logging
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from clusterjax.errors import InputError
+from clusterjax.search.windows import WindowGrid
+from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+
+# Batches in flight: enough that the device never waits for the host, few enough to hold little memory.
+_BATCHES_AHEAD = 4
+
+Predict = Callable[[Array], Array]  # (batch, y, x, band) -> (batch,) in [0, 1]
+Transform = Callable[[Array], Array]  # (batch, size, size, band), NaN where not valid -> what predict takes
+
+
+def gather_windows(
+    pixels: Float[Array, "y x band"], starts: Int[Array, "batch 2"], size: int
+) -> Float[Array, "batch size size band"]:
+    """The windows of ``size`` pixels that begin at ``starts`` (y, x)."""
+
+    def window(start):
+        return jax.lax.dynamic_slice(pixels, (start[0], start[1], 0), (size, size, pixels.shape[2]))
+
+    return jax.vmap(window)(starts)
+
+
+def make_score_windows(predict: Predict, transform: Transform, size: int, mesh: Mesh | None):
+    """Build ``(pixels, starts) -> scores``, jitted; under a mesh, windows are shared out along its 'data' axis."""
+
+    def score_windows(pixels, starts):
+        windows = gather_windows(pixels, starts, size)
+        scores = predict(transform(windows))
+        if scores.shape != starts.shape[:1]:
+            raise ValueError(f"predict returned shape {scores.shape} for {starts.shape[0]} windows; one score each")
+        return scores.astype(jnp.float32)
+
+    if mesh is None:
+        return jax.jit(score_windows)
+    everywhere, shared = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec("data")))
+    return jax.jit(score_windows, in_shardings=(everywhere, shared), out_shardings=shared)
+
+
+def scan_map(
+    predict: Predict,
+    sky: SkyMap,
+    *,
+    size: int,
+    stride: int,
+    batch_size: int,
+    transform: Transform,
+    mesh: Mesh | None = None,
+    min_valid_fraction: float = 0.5,
+    progress: bool = True,
+) -> ProbabilityMap:
+    """Score the windows of :class:`~clusterjax.search.windows.WindowGrid` over ``sky``.
+
+    Args:
+      predict: jax-traceable, network input -> scores (batch,) in [0, 1].
+      sky: the map; it is put on the device once.
+      size, stride: of the windows, in pixels.
+      batch_size: windows a step, over all devices; the last batch is filled up with repeats.
+      transform: jax-traceable, raw windows (batch, size, size, band) -> network input. Pixels that are not valid
+        reach it as NaN (a band that is measured where another is not keeps its value), and so do pixels beyond the
+        far edges.
+      mesh: with an axis 'data'; None is one device.
+      min_valid_fraction: windows with a smaller fraction of valid pixels are not scored.
+
+    Raises InputError for a map smaller than the window, a stride above it, a batch that the devices cannot share
+    evenly, and a map without any window of enough valid pixels.
+    """
+    devices = 1 if mesh is None else mesh.shape["data"]
+    if batch_size % devices:
+        lower = max(batch_size // devices, 1) * devices
+        raise InputError(
+            f"search.batch_size={batch_size} is not divisible by {devices} devices; use {lower} or {lower + devices}"
+        )
+    grid = WindowGrid(sky.shape, size, stride)
+    valid_fraction = grid.valid_fraction(sky.valid)
+    scored = (valid_fraction >= min_valid_fraction) & (valid_fraction > 0)
+    starts = grid.starts(scored)
+    if not len(starts):
+        raise InputError(
+            f"none of the {scored.size} windows of {size} pixels has search.min_valid_fraction={min_valid_fraction:g} "
+            f"of its pixels valid; the fullest has {valid_fraction.max():.3g}"
+        )
+    overhang = [(0, padded - length) for padded, length in zip(grid.padded_shape, sky.shape, strict=True)]
+    pixels = np.pad(sky.data, [*overhang, (0, 0)], constant_values=np.nan)
+    sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    pixels = jax.device_put(pixels, sharding)
+    score_windows = make_score_windows(predict, transform, size, mesh)
+    score = np.full(grid.shape, np.nan, np.float32)
+    score[scored] = _score_all(score_windows, pixels, starts, batch_size, progress)
+    missing = int(np.isnan(score[scored]).sum())
+    if missing:
+        logging.warning("predict returned NaN for %d of %d windows; they are left as not scored", missing, len(starts))
+    return ProbabilityMap(score, valid_fraction, grid.wcs(sky.wcs), size, stride)
+
+
+def _score_all(score_windows, pixels, starts, batch_size: int, progress: bool) -> Float[np.ndarray, " window"]:
+    """All windows in batches of one size; results are fetched a few batches late."""
+    scores, pending = [], collections.deque()
+    with tqdm.tqdm(total=len(starts), desc="scan", unit="window", disable=not progress) as bar:
+
+        def fetch():
+            number, result = pending.popleft()
+            scores.append(np.asarray(result)[:number])
+            bar.update(number)
+
+        for begin in range(0, len(starts), batch_size):
+            batch = starts[begin : begin + batch_size]
+            number = len(batch)
+            if number < batch_size:
+                batch = np.concatenate([batch, np.repeat(batch[-1:], batch_size - number, axis=0)])
+            pending.append((number, score_windows(pixels, batch)))
+            if len(pending) > _BATCHES_AHEAD:
+                fetch()
+        while pending:
+            fetch()
+    return np.concatenate(scores)

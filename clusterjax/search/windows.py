@@ -1,0 +1,74 @@
+"""The grid of windows that a scan lays over a map."""
+
+import dataclasses
+
+import numpy as np
+from astropy.wcs import WCS
+from jaxtyping import Bool, Float, Int
+
+from clusterjax.errors import InputError
+from clusterjax.sky.geometry import strided_wcs
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowGrid:
+    """Square windows of ``size`` pixels, every ``stride`` pixels, over a map of ``map_shape`` (y, x) pixels.
+
+    The first window begins at pixel 0, the others at multiples of the stride. The last begins where it reaches the
+    far edge of the map: it may overhang it, by less than a stride, and pixels off the map count as not valid. So
+    every pixel of the map is seen, and the grid stays regular, hence has a linear WCS. Centres of windows cover
+    the map but for a border of half a window.
+    """
+
+    map_shape: tuple[int, int]
+    size: int
+    stride: int
+
+    def __post_init__(self):
+        if min(self.map_shape) < self.size:
+            raise InputError(
+                f"a map of {self.map_shape[0]} x {self.map_shape[1]} (y, x) pixels is smaller than the window of "
+                f"{self.size} x {self.size} pixels"
+            )
+        if not 1 <= self.stride <= self.size:
+            raise InputError(f"search.stride={self.stride} must lie within [1, {self.size}], the window's size")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of windows (ny, nx)."""
+        return tuple(-(-(length - self.size) // self.stride) + 1 for length in self.map_shape)
+
+    @property
+    def padded_shape(self) -> tuple[int, int]:
+        """The map's shape (y, x) with room for the last windows."""
+        return tuple((number - 1) * self.stride + self.size for number in self.shape)
+
+    def starts(self, inside: Bool[np.ndarray, "ny nx"]) -> Int[np.ndarray, "window 2"]:
+        """First pixel (y, x) of each window that is ``inside``, row by row."""
+        return np.argwhere(inside).astype(np.int32) * self.stride
+
+    def valid_fraction(self, valid: Bool[np.ndarray, "y x"]) -> Float[np.ndarray, "ny nx"]:
+        """The fraction of valid pixels of each window, from an integral image."""
+        integral = np.zeros((self.padded_shape[0] + 1, self.padded_shape[1] + 1), np.int64)
+        inner = np.cumsum(np.cumsum(valid, axis=0, dtype=np.int64), axis=1)
+        ny, nx = self.map_shape
+        integral[1 : ny + 1, 1 : nx + 1] = inner
+        # Off the map nothing is added.
+        integral[ny + 1 :, 1 : nx + 1] = inner[-1]
+        integral[1:, nx + 1 :] = integral[1:, nx : nx + 1]
+        low = [slice(0, (number - 1) * self.stride + 1, self.stride) for number in self.shape]
+        high = [slice(self.size, None, self.stride)] * 2
+        number = (
+            integral[high[0], high[1]]
+            - integral[low[0], high[1]]
+            - integral[high[0], low[1]]
+            + integral[low[0], low[1]]
+        )
+        return (number / self.size**2).astype(np.float32)
+
+    def wcs(self, map_wcs: WCS) -> WCS:
+        """The WCS of the grid, one pixel a window, at the windows' centres: window (i, j) covers pixels
+        stride * i to stride * i + size - 1, so its centre is stride * i + (size - 1) / 2."""
+        grid = strided_wcs(map_wcs, self.stride, (self.size - 1) / 2)
+        grid.pixel_shape = self.shape[::-1]
+        return grid

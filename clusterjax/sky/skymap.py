@@ -1,0 +1,112 @@
+"""The sky as data: an image of several bands with its WCS, and the map of scores that a scan makes of it."""
+
+import dataclasses
+
+import numpy as np
+from astropy.wcs import WCS
+from jaxtyping import Bool, Float
+
+from clusterjax.sky.geometry import pixel_scales_arcsec, pixel_to_sky, sky_area_deg2, sky_to_pixel
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SkyMap:
+    """An image of the sky.
+
+    ``data`` is (y, x, band) native float32, NaN where there is no measurement; ``valid`` (y, x) is True where all
+    bands have one. ``wcs`` is two-dimensional and celestial. ``units`` is the bands' unit as text (one for all, or
+    one a band separated by commas; empty if unknown). ``pixel_scale_arcsec`` is the square root of the area of the
+    central pixel; it is measured from ``wcs`` when not given.
+    """
+
+    data: Float[np.ndarray, "y x band"]
+    wcs: WCS
+    valid: Bool[np.ndarray, "y x"]
+    bands: tuple[str, ...]
+    units: str = ""
+    pixel_scale_arcsec: float | None = None
+
+    def __post_init__(self):
+        if self.data.ndim != 3 or self.data.shape[:2] != self.valid.shape:
+            raise ValueError(f"data {self.data.shape} and valid {self.valid.shape} are not (y, x, band) and (y, x)")
+        if self.data.shape[2] != len(self.bands):
+            raise ValueError(f"{self.data.shape[2]} bands in the data, {len(self.bands)} names: {self.bands}")
+        if self.pixel_scale_arcsec is None:
+            scales = pixel_scales_arcsec(self.wcs, self.shape)
+            object.__setattr__(self, "pixel_scale_arcsec", float(np.sqrt(np.prod(scales))))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return self.valid.shape
+
+    @property
+    def area_deg2(self) -> float:
+        """The solid angle of the valid pixels."""
+        return sky_area_deg2(self.wcs, self.valid)
+
+    def pixel_to_sky(self, y, x) -> tuple[np.ndarray, np.ndarray]:
+        """ICRS (ra_deg, dec_deg) of 0-based pixels."""
+        return pixel_to_sky(self.wcs, y, x)
+
+    def sky_to_pixel(self, ra_deg, dec_deg) -> tuple[np.ndarray, np.ndarray]:
+        """0-based (y, x) of ICRS positions in degrees."""
+        return sky_to_pixel(self.wcs, ra_deg, dec_deg)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ProbabilityMap:
+    """Scores of a grid of windows over a :class:`SkyMap`.
+
+    ``score`` (ny, nx) float32 in [0, 1], NaN where the window was not scored; ``valid_fraction`` (ny, nx) float32 of
+    each window. Pixel (i, j) lies at the centre of its window: on pixel ``stride_pixels * (i, j) + centre_pixels``
+    of the map; ``wcs`` is that of this grid. ``provenance`` says what made it (model, checkpoint, versions, date).
+    """
+
+    score: Float[np.ndarray, "ny nx"]
+    valid_fraction: Float[np.ndarray, "ny nx"]
+    wcs: WCS
+    window_pixels: int
+    stride_pixels: int
+    provenance: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.score.shape != self.valid_fraction.shape:
+            raise ValueError(f"score {self.score.shape} and valid_fraction {self.valid_fraction.shape} differ")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx) of the score grid."""
+        return self.score.shape
+
+    @property
+    def centre_pixels(self) -> float:
+        """Where the centre of the first window lies on the map, 0-based, in each axis."""
+        return (self.window_pixels - 1) / 2
+
+    @property
+    def area_deg2(self) -> float:
+        """The solid angle that was searched: one grid pixel for each scored window."""
+        return sky_area_deg2(self.wcs, np.isfinite(self.score))
+
+    @property
+    def pixel_scale_arcsec(self) -> float:
+        """Of the score grid: the square root of the area of its central pixel."""
+        return float(np.sqrt(np.prod(pixel_scales_arcsec(self.wcs, self.shape))))
+
+    def map_pixels(self, grid_y, grid_x) -> tuple[np.ndarray, np.ndarray]:
+        """0-based (y, x) on the scanned map of positions on the score grid."""
+        return tuple(np.asarray(grid) * self.stride_pixels + self.centre_pixels for grid in (grid_y, grid_x))
+
+    def sky_positions(self) -> tuple[np.ndarray, np.ndarray]:
+        """ICRS (ra_deg, dec_deg), each (ny, nx), of the windows' centres."""
+        return pixel_to_sky(self.wcs, *np.indices(self.shape))
+
+    def contains(self, ra_deg, dec_deg) -> np.ndarray:
+        """True where a position lies on a scored pixel of the grid: where a source could have been found."""
+        ra_deg = np.asarray(ra_deg, float)
+        y, x = sky_to_pixel(self.wcs, ra_deg, dec_deg)
+        inside = (y >= -0.5) & (y < self.shape[0] - 0.5) & (x >= -0.5) & (x < self.shape[1] - 0.5)
+        rows, columns = (np.rint(np.where(inside, pixels, 0)).astype(int) for pixels in (y, x))
+        nearest = np.minimum(rows, self.shape[0] - 1), np.minimum(columns, self.shape[1] - 1)
+        return inside & np.isfinite(self.score[nearest])
