@@ -17,11 +17,10 @@ from astropy.wcs import WCS, FITSFixedWarning, Wcsprm
 from jaxtyping import Float
 
 from clusterjax.errors import InputError
-from clusterjax.sky.geometry import pixel_to_sky, unit_vectors
+from clusterjax.sky.bands import Planes, join_images
 from clusterjax.sky.header import band_names, celestial_header, image_units
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
-_GRID_TOLERANCE_PIXELS = 0.05  # files of one grid differ by rounding alone
 _PATH = str | os.PathLike
 
 
@@ -49,7 +48,7 @@ def _open(path: pathlib.Path) -> Iterator[fits.HDUList]:
 
 
 @contextlib.contextmanager
-def _replacing(path: _PATH) -> Iterator[pathlib.Path]:
+def replacing(path: _PATH) -> Iterator[pathlib.Path]:
     """A path beside ``path`` to write to, which takes its place only when all went well."""
     path = pathlib.Path(path)
     partial = path.with_name(f".partial-{path.name}")
@@ -101,8 +100,8 @@ def _celestial_axes(header: fits.Header, where: str) -> tuple[int, int]:
     return tuple(celestial)
 
 
-def _read_planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> tuple[np.ndarray, WCS, list[str], str]:
-    """(y, x, band) float32, the celestial WCS, band names and units of one image HDU."""
+def _read_planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> Planes:
+    """One image HDU as native float32 with its celestial WCS."""
     where = f"{path}[{hdu.name}]" if hdu.name and hdu.name != "PRIMARY" else str(path)
     header = celestial_header(hdu.header)
     first, second = _celestial_axes(header, where)
@@ -115,39 +114,7 @@ def _read_planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> tuple[np.ndarra
     data = np.moveaxis(data.reshape(-1, *data.shape[-2:]), 0, -1)
     data = np.where(np.isfinite(data), data, np.float32(np.nan))
     wcs.pixel_shape = (data.shape[1], data.shape[0])
-    return data, wcs, band_names(hdu.header, data.shape[2], path), image_units(hdu.header)
-
-
-def _check_same_grid(first: SkyMap, other: WCS, shape: tuple[int, int], paths: tuple[str, str]) -> None:
-    if shape != first.shape:
-        raise InputError(
-            f"{paths[0]} is {first.shape[0]} x {first.shape[1]} (y, x) pixels, {paths[1]} is {shape[0]} x {shape[1]}; "
-            "all bands must be on one grid"
-        )
-    y, x = (np.linspace(0, length - 1, 5) for length in shape)
-    y, x = np.meshgrid(y, x, indexing="ij")
-    chord = unit_vectors(*pixel_to_sky(first.wcs, y, x)) - unit_vectors(*pixel_to_sky(other, y, x))
-    offset_arcsec = np.degrees(np.linalg.norm(chord, axis=-1)) * 3600
-    offset_pixels = float(np.nanmax(offset_arcsec)) / first.pixel_scale_arcsec
-    if offset_pixels > _GRID_TOLERANCE_PIXELS:
-        raise InputError(
-            f"{paths[0]} and {paths[1]} are on different grids, up to {offset_pixels:.3g} pixels apart; "
-            "resample them to one grid first"
-        )
-
-
-def _check_content(data: np.ndarray, names: Sequence[str], paths: str) -> np.ndarray:
-    finite = np.isfinite(data)
-    for index, name in enumerate(names):
-        band = data[..., index][finite[..., index]]
-        if band.size == 0:
-            raise InputError(f"band {name} of {paths} has no valid pixel: all are NaN")
-        if data.shape[0] * data.shape[1] > 1 and band.min() == band.max():
-            raise InputError(f"band {name} of {paths} is empty: all its valid pixels are {band[0]:g}")
-    valid = finite.all(axis=2)
-    if not valid.any():
-        raise InputError(f"{paths} has no pixel that is valid in all of the bands {', '.join(names)}")
-    return valid
+    return Planes(data, wcs, band_names(hdu.header, data.shape[2], path), image_units(hdu.header), where)
 
 
 def read_sky_map(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) -> SkyMap:
@@ -163,35 +130,12 @@ def read_sky_map(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) 
     """
     if isinstance(paths, str | os.PathLike) or not paths:
         raise InputError(f"images={paths!r} must be a list of one FITS file, or of one file a band")
-    first, planes, names, units = None, [], [], []
+    images = []
     for given in paths:
         path, extension = _split_extension(given)
         with _open(path) as hdus:
-            for hdu in _choose_images(hdus, path, extension, bands):
-                data, wcs, plane_names, unit = _read_planes(hdu, hdus, path)
-                if first is None:
-                    first = SkyMap(data, wcs, np.ones(data.shape[:2], bool), tuple(plane_names))
-                else:
-                    _check_same_grid(first, wcs, data.shape[:2], (str(paths[0]), str(given)))
-                planes.append(data)
-                names.extend(plane_names)
-                units.extend([unit] * data.shape[2])
-    data = np.concatenate(planes, axis=2)
-    listed = ", ".join(str(path) for path in paths)
-    if bands is not None:
-        if len(bands) != len(names):
-            raise InputError(
-                f"{listed} has {len(names)} bands ({', '.join(names)}); {len(bands)} are needed: {', '.join(bands)}"
-            )
-        own = [name.upper() for name in names]
-        wanted = [band.upper() for band in bands]
-        if sorted(own) == sorted(wanted) and len(set(own)) == len(own):
-            order = [own.index(name) for name in wanted]
-            data, units = data[..., order], [units[i] for i in order]
-        names = list(bands)
-    valid = _check_content(data, names, listed)
-    units = units[0] if len(set(units)) == 1 else ", ".join(units)
-    return SkyMap(np.ascontiguousarray(data), first.wcs, valid, tuple(names), units)
+            images.extend(_read_planes(hdu, hdus, path) for hdu in _choose_images(hdus, path, extension, bands))
+    return join_images(images, bands)
 
 
 def read_image(path: _PATH) -> Float[np.ndarray, "y x band"]:
@@ -232,7 +176,7 @@ def write_sky_map(path: _PATH, sky: SkyMap, *, provenance: dict | None = None) -
     for index, band in enumerate(sky.bands):
         header[f"BAND{index}"] = (band, f"band of plane {index + 1}")
     _add_provenance(header, provenance or {})
-    with _replacing(path) as partial:
+    with replacing(path) as partial:
         hdus.writeto(partial, overwrite=True)
 
 
@@ -250,7 +194,7 @@ def write_probability_map(path: _PATH, probability_map: ProbabilityMap, *, prove
     header["STRIDE"] = (probability_map.stride_pixels, "window step [pixels of the scanned map]")
     _add_provenance(header, {**probability_map.provenance, **(provenance or {})})
     hdus.append(fits.ImageHDU(probability_map.valid_fraction, wcs_header, name="VALID_FRACTION"))
-    with _replacing(path) as partial:
+    with replacing(path) as partial:
         hdus.writeto(partial, overwrite=True)
 
 
@@ -262,11 +206,11 @@ def read_probability_map(path: _PATH) -> ProbabilityMap:
         header = hdus[0].header
         if "VALID_FRACTION" not in names or not {"WINDOW", "STRIDE", "PROVENAN"} <= set(header):
             raise InputError(f"{path} is not a score map; it has no WINDOW, STRIDE or extension VALID_FRACTION")
-        score, wcs, _, _ = _read_planes(hdus[0], hdus, path)
+        planes = _read_planes(hdus[0], hdus, path)
         return ProbabilityMap(
-            score=np.ascontiguousarray(score[..., 0]),
+            score=np.ascontiguousarray(planes.data[..., 0]),
             valid_fraction=np.asarray(hdus["VALID_FRACTION"].data, np.float32),
-            wcs=wcs,
+            wcs=planes.wcs,
             window_pixels=int(header["WINDOW"]),
             stride_pixels=int(header["STRIDE"]),
             provenance=json.loads(header["PROVENAN"]),
@@ -300,5 +244,5 @@ def write_fits_table(path: _PATH, table: Table) -> None:
     for index, name in enumerate(table.colnames, start=1):
         if table[name].description:
             hdu.header[f"TCOMM{index}"] = table[name].description
-    with _replacing(path) as partial:
+    with replacing(path) as partial:
         hdu.writeto(partial, overwrite=True)

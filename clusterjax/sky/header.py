@@ -31,7 +31,7 @@ def celestial_header(header):
 
 
 def band_names(header: Mapping, num_bands: int, path: pathlib.Path) -> list[str]:
-    """Names of an image's planes: BAND0, BAND1, ... (Legacy Surveys), BAND (a number in WISE), FILTER, or the file's."""
+    """Names of an image's planes: BAND0, BAND1, ... (Legacy Surveys), BAND (a number in WISE), FILTER or file name."""
     if all(f"BAND{index}" in header for index in range(num_bands)):
         return [_band_name(header[f"BAND{index}"], header) for index in range(num_bands)]
     if num_bands == 1:

@@ -1,0 +1,224 @@
+"""Catalogues: read and write, find the positions, match two of them, and how often they match by chance."""
+
+import gzip
+import os
+import pathlib
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.table import Column, Table
+from scipy.spatial import cKDTree
+
+from clusterjax.errors import InputError
+from clusterjax.sky.fits import read_fits_table, replacing, write_fits_table
+from clusterjax.sky.geometry import unit_vectors
+
+# Names of right ascension and declination in public catalogues, compared without case, blanks, dots and underscores.
+_POSITION_NAMES = (
+    ("radeg", "decdeg"),  # ours, ACT
+    ("radeg", "dedeg"),  # MCXC
+    ("ra", "dec"),
+    ("rajd2000", "decjd2000"),
+    ("raj2000", "dej2000"),  # VizieR
+    ("raj2000", "decj2000"),
+    ("raicrs", "deicrs"),  # VizieR: Gaia, Hipparcos
+    ("raicrs", "decicrs"),
+    ("alphaj2000", "deltaj2000"),  # SExtractor
+    ("rightascension", "declination"),
+    ("ra", "de"),
+)
+_GALACTIC_NAMES = (("glon", "glat"), ("l", "b"))
+_UNIT_ALIASES = {"degrees": "deg", "degree": "deg", "arcminutes": "arcmin", "arcseconds": "arcsec", "none": None}
+
+
+def read_table(path: str | os.PathLike) -> Table:
+    """Read a CSV, ECSV or FITS table (each also as .gz), told by the name's ending.
+
+    In CSV, empty fields, NA, nan and null are masked. Raises InputError for a file that is missing, of another kind
+    or cannot be read.
+    """
+    path = pathlib.Path(path)
+    endings = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    kind = endings[-1] if endings else ""
+    if kind in (".fits", ".fit", ".fz"):
+        return _with_known_units(read_fits_table(path))
+    if kind not in (".csv", ".ecsv"):
+        raise InputError(f"{path} is of no known kind; use a table that ends in .csv, .ecsv or .fits (.gz)")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist")
+    try:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
+        if kind == ".ecsv":
+            return Table.read(text, format="ascii.ecsv")
+        missing = [(word, "0") for word in ("", "NA", "nan", "NaN", "null")]
+        return Table.read(text.splitlines(), format="ascii.csv", fill_values=missing)
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
+        raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
+
+
+def write_table(path_stem: str | os.PathLike, table: Table) -> list[pathlib.Path]:
+    """Write ``table`` as ``path_stem``.fits and ``path_stem``.ecsv, with units and descriptions; returns both paths.
+
+    The ECSV file also keeps ``table.meta``. Raises InputError when it cannot be written.
+    """
+    stem = pathlib.Path(path_stem)
+    fits_path, ecsv_path = (stem.with_name(stem.name + suffix) for suffix in (".fits", ".ecsv"))
+    write_fits_table(fits_path, table)
+    with replacing(ecsv_path) as partial:
+        table.write(partial, format="ascii.ecsv", overwrite=True)
+    return [fits_path, ecsv_path]
+
+
+def _with_known_units(table: Table) -> Table:
+    """Units that are no FITS units ('degrees', '10^14 Msol') become known ones, or words of the description."""
+    for column in table.itercols():
+        if isinstance(column.unit, u.UnrecognizedUnit):
+            name = column.unit.to_string()
+            if name.strip().lower() in _UNIT_ALIASES:
+                column.unit = _UNIT_ALIASES[name.strip().lower()]
+            else:
+                column.unit = None
+                column.description = f"{column.description or ''} [{name}]".strip()
+    return table
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter not in " ._-")
+
+
+def _find_pair(table: Table, pairs) -> tuple[str, str] | None:
+    by_name = {_plain(name): name for name in reversed(table.colnames)}
+    return next(((by_name[a], by_name[b]) for a, b in pairs if a in by_name and b in by_name), None)
+
+
+def _angles(table: Table, names: tuple[str, str]) -> SkyCoord | tuple[np.ndarray, np.ndarray]:
+    """Degrees of two columns, by their units; columns without are in degrees, text is hours and degrees."""
+    columns = [table[name] for name in names]
+    if all(column.dtype.kind in "US" for column in columns):
+        try:
+            coordinates = SkyCoord(*(list(column) for column in columns), unit=(u.hourangle, u.deg))
+        except ValueError as error:
+            raise InputError(f"columns {names[0]}, {names[1]} hold no positions: {error}") from error
+        return coordinates.ra.deg, coordinates.dec.deg
+    degrees = []
+    for column in columns:
+        try:
+            values = np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
+            degrees.append(values * (column.unit.to(u.deg) if column.unit is not None else 1.0))
+        except (TypeError, ValueError, u.UnitConversionError) as error:
+            raise InputError(f"column {column.name} is no angle in degrees: {error}") from error
+    return tuple(np.asarray(values, np.float64) for values in degrees)
+
+
+def positions(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """(ra_deg, dec_deg) float64 of a table's rows, NaN where masked.
+
+    Finds RA and Dec under the names that public catalogues use, in any angular unit (degrees if none is given,
+    sexagesimal hours and degrees in text), else galactic longitude and latitude. Raises InputError when there are
+    none, and for a declination beyond 90 degrees.
+    """
+    names = _find_pair(table, _POSITION_NAMES)
+    if names is not None:
+        ra, dec = _angles(table, names)
+    else:
+        names = _find_pair(table, _GALACTIC_NAMES)
+        if names is None:
+            raise InputError(f"the table has no columns ra and dec; it has {', '.join(table.colnames) or 'no columns'}")
+        galactic = SkyCoord(*_angles(table, names), unit="deg", frame="galactic").icrs
+        ra, dec = galactic.ra.deg, galactic.dec.deg
+    with np.errstate(invalid="ignore"):
+        wrong = np.flatnonzero(np.abs(dec) > 90.0)
+    if wrong.size:
+        raise InputError(f"{names[1]}={dec[wrong[0]]:g} in row {wrong[0]} lies beyond 90 degrees")
+    return ra % 360.0, dec
+
+
+def with_positions(table: Table) -> Table:
+    """A copy with columns ra_deg and dec_deg (ICRS, float64, degrees), without the rows that have no position."""
+    ra, dec = positions(table)
+    known = np.isfinite(ra) & np.isfinite(dec)
+    table = table[known]
+    table["ra_deg"] = Column(ra[known], unit=u.deg, description="right ascension (ICRS)")
+    table["dec_deg"] = Column(dec[known], unit=u.deg, description="declination (ICRS)")
+    return table
+
+
+def crossmatch(a: Table, b: Table, radius_arcmin: float) -> Table:
+    """Pairs of rows within ``radius_arcmin`` on the sky, one to one, nearest first.
+
+    Of all pairs the nearest is taken and both its rows are spent; then the nearest of the rest, and so on. Rows
+    without a position match nothing. Returns columns index_a, index_b, separation_arcmin, sorted by separation.
+    """
+    if not 0 < radius_arcmin <= 180 * 60:
+        raise InputError(f"match radius {radius_arcmin!r} arcmin must lie within (0, 10800]")
+    pairs = _nearest_first(*_all_pairs(positions(a), positions(b), radius_arcmin))
+    return Table(
+        [
+            Column(pairs[0], name="index_a", description="row in the first table, from 0"),
+            Column(pairs[1], name="index_b", description="row in the second table, from 0"),
+            Column(pairs[2], name="separation_arcmin", unit=u.arcmin, description="distance on the sky"),
+        ]
+    )
+
+
+def _all_pairs(a, b, radius_arcmin: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of a, rows of b and separations (arcmin) of all pairs within the radius."""
+    rows = [np.flatnonzero(np.isfinite(ra) & np.isfinite(dec)) for ra, dec in (a, b)]
+    none = np.zeros(0, int), np.zeros(0, int), np.zeros(0)
+    if not (len(rows[0]) and len(rows[1])):
+        return none
+    vectors = [unit_vectors(ra[row], dec[row]) for (ra, dec), row in zip((a, b), rows, strict=True)]
+    chord = 2 * np.sin(np.radians(radius_arcmin / 60) / 2)
+    near = cKDTree(vectors[0]).sparse_distance_matrix(cKDTree(vectors[1]), chord, output_type="coo_matrix")
+    separation = 2 * np.degrees(np.arcsin(np.minimum(near.data / 2, 1.0))) * 60
+    return rows[0][near.row], rows[1][near.col], separation
+
+
+def _nearest_first(index_a, index_b, separation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    order = np.lexsort((index_b, index_a, separation))
+    spent_a, spent_b, kept = set(), set(), []
+    for pair in order:
+        if index_a[pair] not in spent_a and index_b[pair] not in spent_b:
+            spent_a.add(index_a[pair])
+            spent_b.add(index_b[pair])
+            kept.append(pair)
+    kept = np.array(kept, int)
+    return index_a[kept], index_b[kept], separation[kept]
+
+
+def chance_match_rate(
+    a: Table,
+    b: Table,
+    radius_arcmin: float,
+    *,
+    offset_arcmin: float | None = None,
+    num_offsets: int = 16,
+    inside: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+) -> tuple[float, float]:
+    """The fraction of rows of ``a`` that match ``b`` by chance alone, and its standard error.
+
+    Measured on offset skies: all of ``a`` is moved by ``offset_arcmin`` (default: 10 match radii) in each of
+    ``num_offsets`` directions and matched again. ``inside(ra_deg, dec_deg)`` says which moved positions still lie
+    in the survey; the others are left out. NaN, NaN when none does.
+    """
+    ra, dec = positions(a)
+    known = np.isfinite(ra) & np.isfinite(dec)
+    if not known.any():
+        return float("nan"), float("nan")
+    start = SkyCoord(ra[known], dec[known], unit="deg")
+    offset = (10 * radius_arcmin if offset_arcmin is None else offset_arcmin) * u.arcmin
+    rates = []
+    for angle in np.arange(num_offsets) * (360.0 / num_offsets) * u.deg:
+        moved = start.directional_offset_by(angle, offset)
+        kept = np.ones(len(moved), bool) if inside is None else inside(moved.ra.deg, moved.dec.deg)
+        if kept.any():
+            there = Table({"ra_deg": moved.ra.deg[kept], "dec_deg": moved.dec.deg[kept]})
+            rates.append(len(crossmatch(there, b, radius_arcmin)) / int(kept.sum()))
+    if not rates:
+        return float("nan"), float("nan")
+    spread = np.std(rates, ddof=1) if len(rates) > 1 else np.nan
+    return float(np.mean(rates)), float(spread / np.sqrt(len(rates)))
