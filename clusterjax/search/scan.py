@@ -20,6 +20,7 @@ _BATCHES_AHEAD = 4
 
 Predict = Callable[[Array], Array]  # (batch, y, x, band) -> (batch,) in [0, 1]
 Transform = Callable[[Array], Array]  # (batch, size, size, band), NaN where not valid -> what predict takes
+ScoreWindows = Callable[[Array, Array], Array]  # map pixels (y, x, band), starts (batch, 2) -> scores (batch,)
 
 
 def gather_windows(
@@ -33,8 +34,11 @@ def gather_windows(
     return jax.vmap(window)(starts)
 
 
-def make_score_windows(predict: Predict, transform: Transform, size: int, mesh: Mesh | None):
-    """Build ``(pixels, starts) -> scores``, jitted; under a mesh, windows are shared out along its 'data' axis."""
+def make_score_windows(predict: Predict, transform: Transform, size: int, mesh: Mesh | None = None) -> ScoreWindows:
+    """Build the one compiled program of a scan; under a mesh, windows are shared out along its 'data' axis.
+
+    :func:`scan_map` does so itself. Build it once and pass it on to scan many maps of one shape with one compile.
+    """
 
     def score_windows(pixels, starts):
         windows = gather_windows(pixels, starts, size)
@@ -60,6 +64,7 @@ def scan_map(
     mesh: Mesh | None = None,
     min_valid_fraction: float = 0.5,
     progress: bool = True,
+    score_windows: ScoreWindows | None = None,
 ) -> ProbabilityMap:
     """Score the windows of :class:`~clusterjax.search.windows.WindowGrid` over ``sky``.
 
@@ -73,6 +78,7 @@ def scan_map(
         far edges.
       mesh: with an axis 'data'; None is one device.
       min_valid_fraction: windows with a smaller fraction of valid pixels are not scored.
+      score_windows: what :func:`make_score_windows` built of the same predict, transform, size and mesh.
 
     Raises InputError for a map smaller than the window, a stride above it, a batch that the devices cannot share
     evenly, and a map without any window of enough valid pixels.
@@ -96,7 +102,8 @@ def scan_map(
     pixels = np.pad(sky.data, [*overhang, (0, 0)], constant_values=np.nan)
     sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     pixels = jax.device_put(pixels, sharding)
-    score_windows = make_score_windows(predict, transform, size, mesh)
+    if score_windows is None:
+        score_windows = make_score_windows(predict, transform, size, mesh)
     score = np.full(grid.shape, np.nan, np.float32)
     score[scored] = _score_all(score_windows, pixels, starts, batch_size, progress)
     missing = int(np.isnan(score[scored]).sum())

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.table import Table
-from astropy.utils.exceptions import AstropyUserWarning
+from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
 from astropy.wcs import WCS, FITSFixedWarning, Wcsprm
 from jaxtyping import Float
 
@@ -153,7 +153,7 @@ def _wcs_hdus(wcs: WCS, data: np.ndarray) -> fits.HDUList:
     """A primary image of ``data`` with the WCS, and the extensions that a lookup-table distortion needs."""
     with warnings.catch_warnings():
         # Writing SIP coefficients is what relax asks for; astropy says so each time.
-        warnings.simplefilter("ignore", AstropyUserWarning)
+        warnings.simplefilter("ignore", AstropyWarning)
         hdus = wcs.to_fits(relax=True)
     hdus[0].data = data
     return hdus
@@ -226,7 +226,7 @@ def read_fits_table(path: _PATH) -> Table:
             raise InputError(f"{path} holds no table")
         with warnings.catch_warnings():
             # Units that astropy does not know are kept as text; catalogues.read_table deals with them.
-            warnings.simplefilter("ignore", AstropyUserWarning)
+            warnings.simplefilter("ignore", AstropyWarning)
             table = Table.read(tables[0], character_as_bytes=False)
         for index, name in enumerate(table.colnames, start=1):
             table[name].description = tables[0].header.get(f"TCOMM{index}")
@@ -237,7 +237,7 @@ def write_fits_table(path: _PATH, table: Table) -> None:
     """Write a table with units, and descriptions as TCOMM, where TOPCAT and fv show them."""
     with warnings.catch_warnings():
         # Metadata that is no FITS keyword stays in the ECSV file that is written beside this one.
-        warnings.simplefilter("ignore", AstropyUserWarning)
+        warnings.simplefilter("ignore", AstropyWarning)
         plain = table.copy()
         plain.meta = {}
         hdu = fits.table_to_hdu(plain)
