@@ -6,7 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from clusterjax.errors import InputError
+
 _MAD_TO_SIGMA = 1.4826  # of a Gaussian
+
+# Dense in both tails (logistic steps), where a heavy-tailed band keeps its variance.
+_LOGITS = np.linspace(-14, 14, 225)
+QUANTILE_PROBABILITIES = 1 / (1 + np.exp(-_LOGITS))
+_QUANTILE_WEIGHTS = QUANTILE_PROBABILITIES * (1 - QUANTILE_PROBABILITIES)  # dp of a step in logit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,12 +23,36 @@ class BandStatistics:
     ``location`` and ``scale`` are the median and the robust standard deviation (1.4826 times the median absolute
     deviation) of single pixels. ``standardise`` holds, for each stretch of :data:`STRETCHES`, the mean and standard
     deviation of the stretched pixels, so that a normalised band has mean 0 and variance 1 on the training split.
+    ``quantiles`` holds each band's pixel values at :data:`QUANTILE_PROBABILITIES`: from them follow the same moments
+    for a stretch that turns logarithmic elsewhere than at one scale.
     """
 
     bands: tuple[str, ...]
     location: tuple[float, ...]
     scale: tuple[float, ...]
     standardise: dict[str, dict[str, tuple[float, ...]]]
+    quantiles: tuple[tuple[float, ...], ...] = ()
+
+    def moments(self, stretch: str, softening: float = 1.0) -> dict[str, tuple[float, ...]]:
+        """Mean and standard deviation per band of ``stretch((pixel - location) / (scale * softening))``.
+
+        Exact for a softening of 1 and for the linear stretch; otherwise integrated over the stored quantiles, good to
+        about 1 % of the standard deviation.
+        """
+        exact = self.standardise[stretch]
+        if softening == 1:
+            return {"mean": tuple(exact["mean"]), "std": tuple(exact["std"])}
+        if stretch == "linear":
+            return {name: tuple(value / softening for value in exact[name]) for name in ("mean", "std")}
+        if not self.quantiles:
+            raise InputError(
+                f"softening={softening} needs pixel quantiles, which this data set's statistics lack; use 1"
+            )
+        scale = np.asarray(self.scale)[:, None] * softening
+        pixels = stretch_pixels(stretch, (np.asarray(self.quantiles) - np.asarray(self.location)[:, None]) / scale)
+        mean = np.average(pixels, axis=1, weights=_QUANTILE_WEIGHTS)
+        std = np.sqrt(np.average((pixels - mean[:, None]) ** 2, axis=1, weights=_QUANTILE_WEIGHTS))
+        return {"mean": tuple(mean.tolist()), "std": tuple(np.where(std > 0, std, 1.0).tolist())}
 
     def to_dict(self) -> dict:
         """A JSON-able dict, as written into a data set's metadata and into checkpoints."""
@@ -37,6 +68,7 @@ class BandStatistics:
                 stretch: {name: tuple(number) for name, number in moments.items()}
                 for stretch, moments in values["standardise"].items()
             },
+            quantiles=tuple(tuple(band) for band in values.get("quantiles", ())),
         )
 
     def select(self, indices: Sequence[int]) -> "BandStatistics":
@@ -53,6 +85,7 @@ class BandStatistics:
                 stretch: {name: pick(values) for name, values in moments.items()}
                 for stretch, moments in self.standardise.items()
             },
+            quantiles=pick(self.quantiles) if self.quantiles else (),
         )
 
 
@@ -98,4 +131,5 @@ def fit_band_statistics(pixels: Float[np.ndarray, "*pixels band"], bands: Sequen
             "mean": tuple(np.nanmean(stretched, axis=0).tolist()),
             "std": tuple(np.where(std > 0, std, 1.0).tolist()),
         }
-    return BandStatistics(bands, tuple(location.tolist()), tuple(scale.tolist()), standardise)
+    quantiles = tuple(map(tuple, np.nanquantile(flat, QUANTILE_PROBABILITIES, axis=0).T.tolist()))
+    return BandStatistics(bands, tuple(location.tolist()), tuple(scale.tolist()), standardise, quantiles)

@@ -1,0 +1,114 @@
+"""Batches by Grain: shuffled, sharded by host, padded for evaluation, resumable to the very record."""
+
+import dataclasses
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+from absl import flags
+
+from clusterjax.config import AugmentConfig, DataConfig
+from clusterjax.data.preprocess import Preprocess
+from clusterjax.data.transforms import RandomAffine, TrainTransform
+from clusterjax.errors import InputError
+
+_BATCHES_AHEAD = 4  # per reading thread or process: the step never waits, and the memory stays small
+
+
+@dataclasses.dataclass(frozen=True)
+class _ReadRecord(grain.transforms.Map):
+    """Index -> record as arrays that stack: numbers only, ``label`` int32, ``valid``, and its ``index``.
+
+    Indices past the end give padding: the first record again with ``valid`` False and ``index`` -1.
+    """
+
+    source: Any
+    all_features: bool
+
+    def map(self, element: int) -> dict[str, np.ndarray]:
+        valid = element < len(self.source)
+        record = self.source[int(element) if valid else 0]
+        index = int(element) if valid else -1
+        batchable = {
+            "image": np.asarray(record["image"], np.float32),
+            "label": np.int32(record["label"]),
+            "valid": np.bool_(valid),
+            "index": np.int64(index),
+            "object_id": np.int64(record.get("object_id", index)),
+        }
+        if self.all_features:
+            others = {name: np.asarray(value) for name, value in record.items() if name not in batchable}
+            # Texts (file names) cannot go to a device; Source.columns gives them.
+            batchable |= {name: value for name, value in others.items() if value.dtype.kind in "biuf"}
+        return batchable
+
+
+def make_train_loader(
+    source,
+    config: DataConfig,
+    *,
+    seed: int,
+    batch_size: int,
+    augment: AugmentConfig | None = None,
+    preprocess: Preprocess | None = None,
+) -> grain.IterDataset:
+    """Endless batches for training, shuffled anew each epoch; each host reads its own share of every epoch.
+
+    ``source`` is any object with ``__len__`` and ``__getitem__`` that gives dicts with ``image`` (y, x, band) and
+    ``label``; ``batch_size`` is that of one host. A batch is a dict of NumPy arrays: ``image`` (batch, y, x, band)
+    float32, ``label`` int32, ``valid`` bool (all True), ``index`` int64 (the record's place in the source) and
+    ``object_id`` int64 (the index where the source has none). With ``config.augment_on == "device"`` the images are
+    raw, for the train step to prepare; with ``"host"`` they are normalised, augmented and resized here, with a random
+    generator of each record's own: they depend on ``seed`` and the place in the order alone, not on threads or workers.
+
+    The records that do not fill a batch on every host at the end of an epoch begin the next one. ``iter(loader)`` has
+    ``get_state()`` and ``set_state()``: an iterator with the state set goes on with the very next batch. Raises
+    :class:`InputError` when the source is empty or holds fewer records than there are hosts.
+    """
+    num_hosts = jax.process_count()
+    if len(source) < num_hosts:
+        raise InputError(f"the training split has {len(source)} images; at least {num_hosts} (one a host) are needed")
+    dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle()
+    # All hosts get equally many, so that their epochs end together; what is cut off is other records each epoch.
+    dataset = dataset[: len(source) - len(source) % num_hosts][jax.process_index() :: num_hosts]
+    dataset = dataset.repeat().map(_ReadRecord(source, all_features=False))
+    if config.augment_on == "host":
+        if preprocess is None:
+            raise ValueError("augment_on='host' needs the preprocess")
+        affine = RandomAffine() if augment is None else RandomAffine.from_config(augment)
+        dataset = dataset.random_map(TrainTransform(preprocess, affine))
+    dataset = dataset.batch(batch_size, drop_remainder=True)
+    return _read_ahead(dataset, config)
+
+
+def make_eval_loader(source, config: DataConfig, *, batch_size: int) -> grain.IterDataset:
+    """Batches of all records once, in order; the last is padded to ``batch_size`` with ``valid`` False.
+
+    As :func:`make_train_loader` with raw images, and with all other numeric features of the source. Padding repeats the
+    first image and has ``index`` -1. With several hosts, host h gets the records h, h + num_hosts, ..., and all hosts
+    the same number of batches. Raises :class:`InputError` when the source is empty.
+    """
+    if len(source) == 0:
+        raise InputError("the split to evaluate has no images")
+    num_hosts = jax.process_count()
+    global_batch_size = batch_size * num_hosts
+    padded = -(-len(source) // global_batch_size) * global_batch_size
+    dataset = grain.MapDataset.range(padded)[jax.process_index() :: num_hosts]
+    dataset = dataset.map(_ReadRecord(source, all_features=True)).batch(batch_size, drop_remainder=True)
+    return _read_ahead(dataset, config)
+
+
+def _read_ahead(dataset: grain.MapDataset, config: DataConfig) -> grain.IterDataset:
+    """Batches made ahead by threads; with ``num_workers`` in processes, which pay off from some four cores up."""
+    threads = grain.ReadOptions(
+        num_threads=config.num_read_threads, prefetch_buffer_size=_BATCHES_AHEAD * config.num_read_threads
+    )
+    if config.num_workers == 0:
+        return dataset.to_iter_dataset(threads)
+    if not flags.FLAGS.is_parsed():  # Grain reads its debug flags; a notebook or a test has no command line
+        flags.FLAGS.mark_as_parsed()
+    workers = grain.multiprocessing.MultiprocessingOptions(
+        num_workers=config.num_workers, per_worker_buffer_size=_BATCHES_AHEAD
+    )
+    return dataset.to_iter_dataset(threads).mp_prefetch(workers)
