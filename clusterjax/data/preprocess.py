@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from clusterjax.config import DataConfig
+from clusterjax.data.resize import resize_images
 from clusterjax.data.statistics import STRETCHES, BandStatistics, stretch_pixels
 from clusterjax.errors import InputError
 
@@ -199,26 +200,3 @@ def _median_by_bits(pixels: Float[Array, "batch band pixel"]) -> Float[Array, "b
 
     median = 0.5 * to_float(lower) + 0.5 * to_float(upper)
     return jnp.where(num_valid > 0, median, np.float32(0))
-
-
-@functools.lru_cache(maxsize=16)
-def _resize_matrix(size: int, new_size: int) -> Float[np.ndarray, "new old"]:
-    """Rows of a triangle filter, widened when shrinking (antialias): those of ``jax.image.resize(..., 'linear')``."""
-    step = size / new_size
-    centres = (np.arange(new_size) + 0.5) * step - 0.5
-    distance = np.abs(centres[:, None] - np.arange(size)) / max(step, 1.0)
-    weights = np.maximum(0.0, 1.0 - distance)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def resize_images(
-    images: Float[Array | np.ndarray, "batch y x band"], size: int
-) -> Float[Array | np.ndarray, "batch size size band"]:
-    """Antialiased linear resampling to ``size`` pixels a side; pixel centres, edges kept in place."""
-    xp = images.__array_namespace__()
-    _, ny, nx, _ = images.shape
-    if ny != size:
-        images = xp.einsum("oy,nyxb->noxb", _resize_matrix(ny, size), images)
-    if nx != size:
-        images = xp.einsum("ox,nyxb->nyob", _resize_matrix(nx, size), images)
-    return images

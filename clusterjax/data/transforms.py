@@ -13,7 +13,8 @@ from jaxtyping import Float
 
 from clusterjax.config import AugmentConfig
 from clusterjax.data.affine import affine_matrix, affine_offset, resample
-from clusterjax.data.preprocess import Preprocess, resize_images
+from clusterjax.data.preprocess import Preprocess
+from clusterjax.data.resize import resize_images
 from clusterjax.errors import InputError
 
 Record = dict[str, Any]

@@ -1,0 +1,44 @@
+"""Antialiased linear resampling to another size, by two small matrix products: the same on host and device.
+
+NumPy only at import: data set builders use it and never import jax.
+"""
+
+import functools
+
+import numpy as np
+from jaxtyping import Float
+
+
+@functools.lru_cache(maxsize=16)
+def resize_matrix(size: int, new_size: int) -> Float[np.ndarray, "new old"]:
+    """Rows of a triangle filter, widened when shrinking (antialias): those of ``jax.image.resize(..., "linear")``."""
+    step = size / new_size
+    centres = (np.arange(new_size) + 0.5) * step - 0.5
+    distance = np.abs(centres[:, None] - np.arange(size)) / max(step, 1.0)
+    weights = np.maximum(0.0, 1.0 - distance)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def resize_images(images, size: int):
+    """(batch, y, x, band) -> (batch, size, size, band); NumPy in, NumPy out, JAX in, JAX out. No NaN."""
+    xp = images.__array_namespace__()
+    # Accelerators else multiply in bfloat16 or TF32, three digits: not the host's numbers.
+    precision = {} if xp is np else {"precision": "highest"}
+    for axis in (1, 2):
+        if images.shape[axis] != size:
+            matrix = resize_matrix(images.shape[axis], size)
+            images = xp.moveaxis(xp.tensordot(images, matrix, axes=([axis], [1]), **precision), -1, axis)
+    return images
+
+
+def resize_with_gaps(image: Float[np.ndarray, "y x band"], size: int) -> Float[np.ndarray, "size size band"]:
+    """As :func:`resize_images` for one image with NaN pixels: each output pixel is the weighted mean of the valid ones.
+
+    NaN where less than half of the weight is valid.
+    """
+    valid = np.isfinite(image)
+    if valid.all():
+        return resize_images(image[None], size)[0]
+    total = resize_images(np.where(valid, image, np.float32(0))[None], size)[0]
+    weight = resize_images(valid.astype(np.float32)[None], size)[0]
+    return np.where(weight >= 0.5, total / np.maximum(weight, 0.5), np.float32(np.nan))
