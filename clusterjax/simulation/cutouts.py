@@ -42,7 +42,7 @@ _LATENT_PROBABILITY = 0.5
 
 @dataclass(frozen=True)
 class Cutout:
-    """A simulated cutout: ``image`` in Vega nMgy (W1, W2), and what is at its centre; NaN for what that does not have."""
+    """A simulated cutout: ``image`` in Vega nMgy (W1, W2), and its central object; NaN for what that has not."""
 
     image: Float[np.ndarray, "y x band"]
     label: int  # 1: cluster

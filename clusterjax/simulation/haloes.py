@@ -62,7 +62,7 @@ def _cluster_cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @functools.cache
 def group_counts() -> np.ndarray:
-    """Mean number of haloes per deg2 in each cell of (GROUP_REDSHIFT, GROUP_MASS_MSUN); Tinker et al. (2008), Planck18."""
+    """Mean number of haloes per deg2 in each cell of (GROUP_REDSHIFT, GROUP_MASS_MSUN): Tinker et al. (2008)."""
     with importlib.resources.files(__package__).joinpath("group_haloes.csv").open() as file:
         return np.loadtxt(file, delimiter=",")
 

@@ -75,9 +75,9 @@ class Members(NamedTuple):
 def sample_members(rng: np.random.Generator, haloes: Haloes, *, pixel_scale_arcsec: float) -> Members:
     """Galaxies to W1 = 20.5 within 2 R500 of each halo, the brightest (BCG) of each first, in the haloes' order.
 
-    Number: N500 with log-normal scatter 0.25, scaled to 2 R500 by an NFW profile of c200 = 2.9 and to the faint limit by
-    the luminosity function L^-0.84 exp(-L). Positions: NFW, spherical, in projection. BCG: m* - 1.3 - 0.5 log10(M/3e14)
-    with a scatter of 0.35 mag, a Gaussian of one pixel from the centre.
+    Number: N500 with log-normal scatter 0.25, scaled to 2 R500 by an NFW profile of c200 = 2.9 and to the faint limit
+    by the luminosity function L^-0.84 exp(-L). Positions: NFW, spherical, in projection. BCG: m* - 1.3 -
+    0.5 log10(M/3e14) with a scatter of 0.35 mag, a Gaussian of one pixel from the centre.
     """
     mass, redshift = haloes
     count = len(mass)

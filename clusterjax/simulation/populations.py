@@ -108,7 +108,7 @@ def star_density_factor(galactic_latitude_deg: float) -> float:
 
 
 def sample_agn(rng: np.random.Generator, count: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """W1 and W1-W2 of AGN: colour N(1.1, 0.2) above 0.8; W2 < 15.2 with counts that grow as 10^(0.5 W2) (approximate)."""
+    """W1 and W1-W2 of AGN: colour N(1.1, 0.2) above 0.8; W2 < 15.2, counts as 10^(0.5 W2) (approximate)."""
     colour = rng.normal(1.1, 0.2, count)
     while (blue := colour <= AGN_COLOUR_MIN).any():
         colour[blue] = rng.normal(1.1, 0.2, int(blue.sum()))

@@ -85,8 +85,8 @@ def add_star_artefacts(
 ) -> None:
     """Add the halo, the four spikes and the latent image of one bright star to ``image``, in place.
 
-    The halo and spikes end 160 pixels from the star. A latent is the detector's memory of the star, a diffuse patch of 4
-    pixels' sigma at a distance (approximate).
+    The halo and spikes end 160 pixels from the star. A latent is the detector's memory of the star, a diffuse patch of
+    4 pixels' sigma at a distance (approximate).
     """
     reach = ARTEFACT_RADIUS_PIXELS
     y0, y1 = (int(np.clip(y_pixels + side * reach, 0, image.shape[0])) for side in (-1, 1))

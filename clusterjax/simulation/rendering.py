@@ -1,4 +1,4 @@
-"""Point sources to pixels: bilinear deposit, one FFT convolution for all bands, instrument noise. Fluxes in Vega nMgy."""
+"""Point sources to pixels: bilinear deposit, one FFT convolution for all bands, noise. Fluxes in Vega nMgy."""
 
 import numpy as np
 import scipy.fft

@@ -1,0 +1,198 @@
+"""What all builders share: examples made on all cores, progress, interruption, and errors that leave nothing behind."""
+
+import concurrent.futures
+import contextlib
+import errno
+import fcntl
+import itertools
+import multiprocessing
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import threading
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+from absl import logging as absl_logging
+from tqdm import tqdm
+
+from clusterjax.errors import InputError
+
+_CHUNKS_AHEAD = 2  # per process: enough to keep all busy, little enough that results waiting stay small
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and die with it even when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Let workers start without importing the program's main module: it may import jax, or lack a __main__ guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _run_chunk[Task, Result](function: Callable[[Task], Result], chunk: list[Task]) -> list[Result]:
+    return [function(task) for task in chunk]
+
+
+def _in_processes(function, chunks: list[list], num_processes: int) -> Iterator[list]:
+    """The chunks' results in order, from spawned processes (forking a process that runs jax can hang)."""
+    executor = concurrent.futures.ProcessPoolExecutor(
+        num_processes, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+    )
+    waiting: deque[concurrent.futures.Future] = deque()
+    remaining = iter(chunks)
+
+    def submit(count: int) -> None:
+        with _main_hidden():  # a submission may start a process
+            for chunk in itertools.islice(remaining, count):
+                waiting.append(executor.submit(_run_chunk, function, chunk))
+
+    try:
+        submit(_CHUNKS_AHEAD * num_processes)
+        while waiting:
+            result = waiting.popleft().result()
+            submit(1)
+            yield result
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def generate_in_parallel[Task, Result](
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    num_processes: int | None = None,
+    description: str = "",
+    unit: str = "example",
+    chunk_size: int = 32,
+) -> Iterator[Result]:
+    """``function(task)`` for each of ``tasks``, in order, with a progress bar that shows rate and time left.
+
+    ``function`` must be importable by name (or a ``functools.partial`` of such) and depend on its task alone, so that
+    the results do not depend on ``num_processes`` (None: one a core). An exception in a worker is raised here, the
+    rest of the work is dropped.
+    """
+    tasks = list(tasks)
+    chunks = [tasks[start : start + chunk_size] for start in range(0, len(tasks), chunk_size)]
+    num_processes = min(num_processes or len(os.sched_getaffinity(0)), len(chunks))
+    if num_processes <= 1:
+        results: Iterable[list] = (_run_chunk(function, chunk) for chunk in chunks)
+    else:
+        results = _in_processes(function, chunks, num_processes)
+    with (
+        contextlib.closing(results),
+        tqdm(total=len(tasks), desc=description, unit=f" {unit}s", dynamic_ncols=True, mininterval=0.5) as bar,
+    ):
+        for chunk in results:
+            yield from chunk
+            bar.update(len(chunk))
+
+
+def _readable(error: OSError, folder: pathlib.Path) -> InputError | None:
+    reasons = {
+        errno.ENOSPC: "the disk is full; free some space or set config.data.data_dir to another disk",
+        errno.EDQUOT: "the disk quota is used up; set config.data.data_dir to another disk",
+        errno.EACCES: "it may not be written to; set config.data.data_dir to a folder of yours",
+        errno.EPERM: "it may not be written to; set config.data.data_dir to a folder of yours",
+        errno.EROFS: "it lies on a read-only disk; set config.data.data_dir to another folder",
+        errno.ENOTDIR: "a part of that path is a file; set config.data.data_dir to a folder",
+        errno.EEXIST: "a part of that path is a file; set config.data.data_dir to a folder",
+    }
+    reason = reasons.get(error.errno or 0)
+    return InputError(f"data set not built in {folder}: {reason}") if reason else None
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> Iterator[None]:
+    """Hold the folder's lock, waiting for another process that builds there. The system frees it when we die."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_incomplete(folder: pathlib.Path) -> None:
+    """Remove what a killed build left behind. Only called with the lock held, so that nobody is at work there."""
+    for path in folder.glob("incomplete.*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def absl_errors_only() -> Iterator[None]:
+    """TFDS warns of every config that is not built in, by printing all of it."""
+    verbosity = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    try:
+        yield
+    finally:
+        absl_logging.set_verbosity(verbosity)
+
+
+class CarefulBuild:
+    """Mix-in before ``tfds.core.GeneratorBasedBuilder``: builds array_record files, all or nothing."""
+
+    def estimated_bytes(self) -> int:
+        """Disk space that the data set will take, if that is known before."""
+        return 0
+
+    def download_and_prepare(self, *, file_format: str = "array_record", **kwargs) -> None:
+        """Build the data set unless it is there.
+
+        Interrupted or failed, it leaves nothing behind that a later build or a reader could take for the data set.
+        Processes that build the same data set at the same time wait for each other. Raises :class:`InputError` when
+        the disk is full (or has less than :meth:`estimated_bytes` free) or not writable.
+        """
+        target = pathlib.Path(self.data_dir)
+        if target.exists():
+            return
+        folder = target.parent
+        # Imported here because workers import this module too, and would each spend seconds on what they do not need.
+        import tensorflow_datasets as tfds
+
+        tfds.disable_progress_bar()  # its bars count splits and shards; ours counts examples
+        try:
+            with _locked(folder):
+                _remove_incomplete(folder)
+                if target.exists():  # built by another process while this one waited
+                    self.info.read_from_directory(target)
+                    return
+                _check_space(folder, self.estimated_bytes())
+                super().download_and_prepare(file_format=file_format, **kwargs)
+        except OSError as error:
+            readable = _readable(error, folder)
+            if readable is None:
+                raise
+            _remove_incomplete(folder)
+            raise readable from error
+
+    def _log_download_bytes(self) -> None:
+        """TFDS would say that it downloads."""
+
+    def _log_download_done(self) -> None:
+        """TFDS would say that it has downloaded."""
+
+
+def _check_space(folder: pathlib.Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"data set not built in {folder}: it needs {needed / 1e9:.2f} GB and the disk has {free / 1e9:.2f} GB "
+            "free; free some space or set config.data.data_dir to another disk"
+        )

@@ -1,0 +1,51 @@
+"""One example of the simulated data set, made alone. Apart from the builder, so that workers need not import TFDS."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from clusterjax.simulation.cutouts import simulate_cutout
+from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
+from clusterjax.simulation.psf import PIXEL_SCALE_ARCSEC
+from clusterjax.sky.regions import sample_positions
+
+SPLITS = ("train", "validation", "test")  # a split's place here is its id in the seeds: never reorder
+_OBJECT_ID_STRIDE = 10**9  # object_id = split id x this + number of the cutout within its split
+
+
+def simulate_example(
+    split: str,
+    index: int,
+    *,
+    seed: int,
+    sky: InfraredSky,
+    object_fractions: Mapping[str, float],
+    size: int,
+) -> dict:
+    """Example ``index`` of ``split``: the data set's features. Depends on the arguments and nothing else.
+
+    Positions keep the cutout's half-diagonal from the border of their sky block, so that cutouts of two splits never
+    overlap. The image is that of a field drawn for it alone, wherever it lies.
+    """
+    split_id = SPLITS.index(split)
+    rng = np.random.default_rng([seed, split_id, index])
+    fractions = np.array([object_fractions.get(name, 0.0) for name in OBJECT_TYPES])
+    object_type = OBJECT_TYPES[int(rng.choice(len(OBJECT_TYPES), p=fractions / fractions.sum()))]
+    half_diagonal_arcmin = size / np.sqrt(2) * PIXEL_SCALE_ARCSEC / 60
+    ra_deg, dec_deg, block = sample_positions(rng, split, 1, margin_arcmin=half_diagonal_arcmin)
+    cutout = simulate_cutout(sky, object_type, rng, size=size)
+    label = cutout.label
+    # Drawn last and always, so that a cutout's pixels do not depend on the label noise. Only training labels lie.
+    if rng.random() < sky.label_noise and split == "train":
+        label = 1 - label
+    return {
+        "image": cutout.image,
+        "label": label,
+        "object_type": object_type,
+        "ra_deg": ra_deg[0],
+        "dec_deg": dec_deg[0],
+        "redshift": np.float32(cutout.redshift),
+        "m500c_msun": np.float32(cutout.m500c_msun),
+        "object_id": split_id * _OBJECT_ID_STRIDE + index,
+        "sky_block": int(block[0]),
+    }
