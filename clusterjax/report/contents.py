@@ -1,0 +1,120 @@
+"""What a run can hand over to its report. Every part may be missing: the report shows what there is."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from jaxtyping import Real
+
+from clusterjax.evaluation.headline import Ceiling
+from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+
+
+@dataclasses.dataclass(frozen=True)
+class LrRange:
+    """The LR range test: one entry a step; ``suggestion`` is the rate that training took, ``reason`` says why."""
+
+    learning_rates: Sequence[float]
+    losses: Sequence[float]
+    smoothed: Sequence[float] = ()
+    suggestion: float | None = None
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Scores of the test split.
+
+    ``table`` has a row a cutout: label, and ``score`` (two classes) or ``score_<class>`` for each of
+    ``class_names``; optionally object_type, redshift, m500c_msun, object_id, ra_deg, dec_deg (what does not apply is
+    NaN), and ``classical`` names the column of the classical observer's score, which decides at
+    ``classical_threshold``. Label ``positive`` is what a high score stands for.
+    """
+
+    table: Table
+    class_names: Sequence[str]
+    network_name: str = "network"
+    threshold: float = 0.5
+    classical: str = "aperture_count"
+    classical_name: str = "aperture count"
+    classical_threshold: float = 0.5
+    ceiling: Ceiling | None = None
+
+    @property
+    def is_binary(self) -> bool:
+        return "score" in self.table.colnames
+
+    @property
+    def label(self) -> np.ndarray:
+        return np.asarray(self.table["label"]).astype(np.int64)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(cutout, class) scores, for two classes (1 - score, score)."""
+        if self.is_binary:
+            score = self.column("score")
+            return np.stack([1 - score, score], axis=1)
+        return np.stack([self.column(f"score_{name}") for name in self.class_names], axis=1)
+
+    def column(self, name: str) -> np.ndarray | None:
+        """A column as floats, masked as NaN; None if it is absent or holds nothing at all."""
+        if name not in self.table.colnames:
+            return None
+        values = np.ma.filled(np.ma.asarray(self.table[name], dtype=float), np.nan)
+        return values if np.isfinite(values).any() or not len(values) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Cutouts to show under one heading: ``images`` (n, y, x, band) in flux units and a line or two on each."""
+
+    title: str
+    images: Real[np.ndarray, "n y x band"]
+    captions: Sequence[str]
+    description: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """A scanned map.
+
+    ``detections`` as from ``find_detections``, or matched (with source_index and separation_arcmin); ``sources`` the
+    catalogue they were matched with (with detection_index and searched). ``completeness_curve`` and
+    ``completeness_by_mass`` as from ``search.match``; ``complete_for`` says in words which sources they are of.
+    ``target`` is (false candidates per deg2, completeness). ``cutout_pixels`` is the side of the thumbnails.
+    ``verdicts`` are the words for a candidate with and without a source: ("known", "new") for a real catalogue.
+    """
+
+    probability_map: ProbabilityMap
+    detections: Table
+    sky_map: SkyMap | None = None
+    sources: Table | None = None
+    summary: Mapping[str, Any] | None = None
+    completeness_curve: Table | None = None
+    completeness_by_mass: Table | None = None
+    threshold: float | None = None
+    complete_for: str = "sources"
+    target: tuple[float, float] | None = None
+    cutout_pixels: int = 64
+    description: str = ""
+    verdicts: tuple[str, str] = ("true", "false")
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """One run, as its report tells it. Nested dicts in ``provenance`` become sections of the last table."""
+
+    title: str
+    subtitle: str = ""
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    headline: Table | None = None
+    metrics: Mapping[str, Any] | None = None
+    history: Sequence[Mapping[str, Any]] = ()
+    lr_range: LrRange | None = None
+    predictions: Predictions | None = None
+    galleries: Sequence[Gallery] = ()
+    natural_colour: bool = False  # three bands are red, green, blue, as in ordinary pictures
+    survey: Survey | None = None
+    warnings: Sequence[str] = ()
