@@ -15,12 +15,12 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from astropy.wcs import WCS
 from flax import nnx
 
 from clusterjax.models import create_model
 from clusterjax.search.scan import make_score_windows, scan_map
 from clusterjax.sky.fits import write_probability_map
+from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import SkyMap
 
 _NOISE_NMGY = (3.5, 8.5)  # of an unWISE pixel in W1, W2
@@ -29,11 +29,7 @@ _NOISE_NMGY = (3.5, 8.5)  # of an unWISE pixel in W1, W2
 def make_map(grid_side: int, size: int, stride: int) -> SkyMap:
     """A map of noise that ``grid_side`` x ``grid_side`` windows cover."""
     length = (grid_side - 1) * stride + size
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval = [30.0, 5.0]
-    wcs.wcs.crpix = [(length + 1) / 2] * 2
-    wcs.wcs.cdelt = [-2.75 / 3600, 2.75 / 3600]
+    wcs = make_wcs((length, length), ra_deg=30.0, dec_deg=5.0, pixel_scale_arcsec=2.75)
     data = np.random.default_rng(0).normal(size=(length, length, 2)).astype(np.float32) * np.float32(_NOISE_NMGY)
     return SkyMap(data, wcs, np.ones((length, length), bool), ("W1", "W2"), "nMgy (Vega)")
 
@@ -59,13 +55,16 @@ def main() -> None:
     network(jnp.zeros((1, args.size, args.size, 2)))  # builds layers that wait for a size
     graphdef, state = nnx.split(network)
 
-    def predict(images):
+    def score(state, images):
         return jax.nn.softmax(nnx.merge(graphdef, state)(images))[:, 1]
+
+    def predict(images):
+        return score(state, images)
 
     side = int((args.batch_size * args.batches) ** 0.5)
     sky = make_map(side, args.size, args.stride)
     score_windows = make_score_windows(predict, transform, args.size)
-    forward = jax.jit(predict)
+    forward = jax.jit(score)
     images = jnp.asarray(np.random.default_rng(1).normal(size=(args.batch_size, args.size, args.size, 2)), jnp.float32)
     folder = tempfile.TemporaryDirectory()
     path = pathlib.Path(folder.name) / "score.fits"
@@ -81,7 +80,7 @@ def main() -> None:
 
     def time_forward() -> float:
         start = time.perf_counter()
-        results = [forward(images) for _ in range(args.batches)]
+        results = [forward(state, images) for _ in range(args.batches)]
         jax.block_until_ready(results)
         return args.batch_size * args.batches / (time.perf_counter() - start)
 

@@ -41,7 +41,7 @@ def log_odds(score: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     return np.clip(odds, -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
 
 
-def smooth(values: Float[np.ndarray, "y x"], sigma_pixels: float) -> Float[np.ndarray, "y x"]:
+def smooth(values: Float[np.ndarray, "y x"], sigma_pixels: float | int) -> Float[np.ndarray, "y x"]:
     """Gaussian average of the finite pixels (weights renormalised at NaN and edges); NaN stays NaN."""
     finite = np.isfinite(values)
     kernel = {"sigma": sigma_pixels, "mode": "constant", "truncate": 3.0}
@@ -50,7 +50,9 @@ def smooth(values: Float[np.ndarray, "y x"], sigma_pixels: float) -> Float[np.nd
     return np.where(finite, total / np.where(finite, weight, 1.0), np.nan)
 
 
-def find_detections(probability_map: ProbabilityMap, *, threshold: float, min_separation_arcmin: float) -> Table:
+def find_detections(
+    probability_map: ProbabilityMap, *, threshold: float | int, min_separation_arcmin: float | int
+) -> Table:
     """Peaks of the score above ``threshold``, none nearer than ``min_separation_arcmin`` to a higher one.
 
     Scores saturate, so all is done on log-odds: they are averaged over a Gaussian of an eighth of the least
@@ -93,7 +95,7 @@ def _local_maxima(odds: np.ndarray, above: np.ndarray) -> np.ndarray:
     return pixels[order[first]]
 
 
-def _separate(peaks, odds, probability_map: ProbabilityMap, min_separation_arcmin: float) -> np.ndarray:
+def _separate(peaks, odds, probability_map: ProbabilityMap, min_separation_arcmin: float | int) -> np.ndarray:
     """Peaks by descending log-odds, without those nearer on the sky to a higher one that stays."""
     order = np.lexsort((peaks[:, 1], peaks[:, 0], -odds[tuple(peaks.T)]))
     peaks = peaks[order]
@@ -110,7 +112,9 @@ def _separate(peaks, odds, probability_map: ProbabilityMap, min_separation_arcmi
     return peaks[keep]
 
 
-def _centroid(odds: np.ndarray, peak: np.ndarray, radius_pixels: float) -> tuple[float, float, tuple[slice, slice]]:
+def _centroid(
+    odds: np.ndarray, peak: np.ndarray, radius_pixels: float | int
+) -> tuple[float, float, tuple[slice, slice]]:
     """The centroid (y, x) of the log-odds less than :data:`_CENTROID_DEPTH` below the peak, within
     ``radius_pixels`` of it, and connected with it; also that box of the grid."""
     radius = max(radius_pixels, 1.0)
@@ -129,7 +133,9 @@ def _centroid(odds: np.ndarray, peak: np.ndarray, radius_pixels: float) -> tuple
     return float((weight * y).sum() / total), float((weight * x).sum() / total), box
 
 
-def _table(probability_map: ProbabilityMap, odds, above: Bool[np.ndarray, "y x"], peaks, radius_pixels: float) -> Table:
+def _table(
+    probability_map: ProbabilityMap, odds, above: Bool[np.ndarray, "y x"], peaks, radius_pixels: float | int
+) -> Table:
     refined = [_centroid(odds, peak, radius_pixels) for peak in peaks]
     grid_y, grid_x = (np.array([centroid[axis] for centroid in refined], float) for axis in (0, 1))
     y, x = probability_map.map_pixels(grid_y, grid_x)

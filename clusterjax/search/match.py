@@ -26,7 +26,7 @@ class Matching:
 
     detections: Table
     sources: Table
-    radius_arcmin: float
+    radius_arcmin: float | int
 
     @property
     def detection_is_true(self) -> np.ndarray:
@@ -50,7 +50,7 @@ def match_detections(
     detections: Table,
     sources: Table,
     *,
-    radius_arcmin: float,
+    radius_arcmin: float | int,
     probability_map: ProbabilityMap | None = None,
 ) -> Matching:
     """Match ``detections`` with ``sources`` (any table with RA and Dec). Without ``probability_map`` every source
@@ -137,7 +137,7 @@ def completeness_curve(
     detections: Table,
     sources: Table,
     *,
-    radius_arcmin: float,
+    radius_arcmin: float | int,
     probability_map: ProbabilityMap,
     complete_for: Sequence[bool] | None = None,
     num_thresholds: int = 50,

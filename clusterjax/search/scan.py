@@ -35,8 +35,9 @@ def gather_windows(
 
 
 def make_score_windows(predict: Predict, transform: Transform, size: int, mesh: Mesh | None = None) -> ScoreWindows:
-    """Build the one compiled program of a scan; under a mesh, windows are shared out along its 'data' axis.
+    """Build ``(pixels, starts) -> scores``, the one compiled program of a scan.
 
+    Under a mesh, windows are shared out along its 'data' axis.
     :func:`scan_map` does so itself. Build it once and pass it on to scan many maps of one shape with one compile.
     """
 
@@ -47,10 +48,39 @@ def make_score_windows(predict: Predict, transform: Transform, size: int, mesh: 
             raise ValueError(f"predict returned shape {scores.shape} for {starts.shape[0]} windows; one score each")
         return scores.astype(jnp.float32)
 
-    if mesh is None:
-        return jax.jit(score_windows)
-    everywhere, shared = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec("data")))
-    return jax.jit(score_windows, in_shardings=(everywhere, shared), out_shardings=shared)
+    everywhere, shared = (
+        None if mesh is None else NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec("data"))
+    )
+    programs = {}
+
+    def build(pixels, starts):
+        # The network's parameters are constants of predict; left so, they would be written into the program, whose
+        # size is limited and whose compilation would try to fold them. Here they become its arguments.
+        traced = jax.make_jaxpr(score_windows)(pixels, starts)
+        parameters = [
+            value if mesh is None or _is_on(value, mesh) else jax.device_put(value, everywhere)
+            for value in traced.consts
+        ]
+
+        def program(parameters, pixels, starts):
+            return jax.core.eval_jaxpr(traced.jaxpr, parameters, pixels, starts)[0]
+
+        if mesh is None:
+            return jax.jit(program), parameters
+        return jax.jit(program, in_shardings=(None, everywhere, shared), out_shardings=shared), parameters
+
+    def run(pixels, starts):
+        key = (pixels.shape, starts.shape)
+        if key not in programs:
+            programs[key] = build(pixels, starts)
+        program, parameters = programs[key]
+        return program(parameters, pixels, jax.device_put(starts, shared))
+
+    return run
+
+
+def _is_on(value, mesh: Mesh) -> bool:
+    return isinstance(value, jax.Array) and value.sharding.device_set == set(mesh.devices.flat)
 
 
 def scan_map(
@@ -62,7 +92,7 @@ def scan_map(
     batch_size: int,
     transform: Transform,
     mesh: Mesh | None = None,
-    min_valid_fraction: float = 0.5,
+    min_valid_fraction: float | int = 0.5,
     progress: bool = True,
     score_windows: ScoreWindows | None = None,
 ) -> ProbabilityMap:

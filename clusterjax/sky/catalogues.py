@@ -147,7 +147,7 @@ def with_positions(table: Table) -> Table:
     return table
 
 
-def crossmatch(a: Table, b: Table, radius_arcmin: float) -> Table:
+def crossmatch(a: Table, b: Table, radius_arcmin: float | int) -> Table:
     """Pairs of rows within ``radius_arcmin`` on the sky, one to one, nearest first.
 
     Of all pairs the nearest is taken and both its rows are spent; then the nearest of the rest, and so on. Rows
@@ -165,7 +165,7 @@ def crossmatch(a: Table, b: Table, radius_arcmin: float) -> Table:
     )
 
 
-def _all_pairs(a, b, radius_arcmin: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _all_pairs(a, b, radius_arcmin: float | int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows of a, rows of b and separations (arcmin) of all pairs within the radius."""
     rows = [np.flatnonzero(np.isfinite(ra) & np.isfinite(dec)) for ra, dec in (a, b)]
     none = np.zeros(0, int), np.zeros(0, int), np.zeros(0)
@@ -193,9 +193,9 @@ def _nearest_first(index_a, index_b, separation) -> tuple[np.ndarray, np.ndarray
 def chance_match_rate(
     a: Table,
     b: Table,
-    radius_arcmin: float,
+    radius_arcmin: float | int,
     *,
-    offset_arcmin: float | None = None,
+    offset_arcmin: float | int | None = None,
     num_offsets: int = 16,
     inside: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> tuple[float, float]:

@@ -38,7 +38,8 @@ def _open(path: pathlib.Path) -> Iterator[fits.HDUList]:
         warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
         warnings.filterwarnings("error", "Error validating header", AstropyUserWarning)
         try:
-            with fits.open(path, memmap=False) as hdus:
+            # Opened here: astropy leaves a file open that it fails to read.
+            with path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
                 yield hdus
         except InputError:
             raise
@@ -73,8 +74,8 @@ def _choose_images(hdus: fits.HDUList, path: pathlib.Path, extension: str | None
     """The image HDUs to read: the named one; else those named as the bands; else the first."""
     images = [hdu for hdu in hdus if hdu.is_image and len(hdu.shape) >= 2 and 0 not in hdu.shape]
     if extension is not None:
-        by_name = {hdu.name.upper(): hdu for hdu in reversed(images)}
-        by_name.update((str(hdus.index(hdu)), hdu) for hdu in images)
+        by_name = {hdu.name.upper(): hdu for hdu in images if hdu.name}
+        by_name.update((str(index), hdu) for index, hdu in enumerate(hdus) if hdu in images)
         if extension.upper() not in by_name:
             raise InputError(f"{path} has no image extension {extension!r}; it has {', '.join(by_name) or 'none'}")
         return [by_name[extension.upper()]]
@@ -86,15 +87,13 @@ def _choose_images(hdus: fits.HDUList, path: pathlib.Path, extension: str | None
     return images[:1]
 
 
-def _celestial_axes(header: fits.Header, where: str) -> tuple[int, int]:
+def _celestial_axes(header: fits.Header, num_axes: int, where: str) -> tuple[int, int]:
     """The FITS axes (from 0, in the file's order) that are longitude and latitude."""
-    try:
-        axes = Wcsprm(header.tostring().encode("ascii", "replace"), relax=True)
-        axes.fix()
-        axes.set()
-        celestial = sorted((axes.lng, axes.lat))
-    except Exception as error:  # wcslib has a dozen types of error; each means that the header has no usable WCS
-        raise InputError(f"{where} has a WCS that cannot be used: {' '.join(str(error).split())}") from error
+    # The axes' types alone: distortions cannot be read before the cube's other axes are dropped.
+    types = fits.Header({f"CTYPE{axis}": header.get(f"CTYPE{axis}", "") for axis in range(1, num_axes + 1)})
+    axes = Wcsprm(types.tostring().encode("ascii", "replace"), relax=True)
+    axes.set()
+    celestial = sorted((axes.lng, axes.lat))
     if celestial[0] < 0:
         raise InputError(f"{where} has no celestial WCS; it needs CTYPE1/CTYPE2 such as RA---TAN and DEC--TAN")
     return tuple(celestial)
@@ -104,11 +103,13 @@ def _read_planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> Planes:
     """One image HDU as native float32 with its celestial WCS."""
     where = f"{path}[{hdu.name}]" if hdu.name and hdu.name != "PRIMARY" else str(path)
     header = celestial_header(hdu.header)
-    first, second = _celestial_axes(header, where)
+    first, second = _celestial_axes(header, hdu.header["NAXIS"], where)
     data = np.asarray(hdu.data, np.float32)
-    if second >= data.ndim:
-        raise InputError(f"{where} has {data.ndim} axes, but its WCS has the sky on axes {first + 1} and {second + 1}")
-    wcs = WCS(header, fobj=hdus, naxis=[first + 1, second + 1])
+    try:
+        wcs = WCS(header, fobj=hdus, naxis=[first + 1, second + 1])
+        wcs.wcs.set()
+    except Exception as error:  # wcslib has a dozen types of error; each means that the header has no usable WCS
+        raise InputError(f"{where} has a WCS that cannot be used: {' '.join(str(error).split())}") from error
     # NumPy's axes run the other way.
     data = np.moveaxis(data, (data.ndim - 1 - second, data.ndim - 1 - first), (-2, -1))
     data = np.moveaxis(data.reshape(-1, *data.shape[-2:]), 0, -1)

@@ -15,6 +15,36 @@ def unit_vectors(ra_deg, dec_deg) -> Float[np.ndarray, "*shape 3"]:
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
+def make_wcs(
+    shape: tuple[int, int],
+    *,
+    ra_deg: float | int,
+    dec_deg: float | int,
+    pixel_scale_arcsec: float | int,
+    projection: str = "TAN",
+) -> WCS:
+    """An ICRS WCS of an image of ``shape`` (y, x), centred on a position, north up and east left.
+
+    A zenithal ``projection`` (TAN, SIN, ZEA ...) has its reference point at the centre; a cylindrical one (CAR, CEA)
+    on the equator, as survey maps have, so that its pixels follow RA and Dec.
+    """
+    degrees = pixel_scale_arcsec / 3600
+    ny, nx = shape
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = [f"RA---{projection}", f"DEC--{projection}"]
+    wcs.wcs.radesys = "ICRS"
+    wcs.wcs.cdelt = [-degrees, degrees]
+    wcs.wcs.crpix = [(nx + 1) / 2, (ny + 1) / 2]
+    wcs.wcs.crval = [ra_deg, dec_deg]
+    if projection in ("CAR", "CEA"):
+        wcs.wcs.crval = [ra_deg, 0.0]
+        wcs.wcs.set()
+        wcs.wcs.crpix = [(nx + 1) / 2, (ny + 1) / 2 - (wcs.all_world2pix(ra_deg, dec_deg, 1)[1] - wcs.wcs.crpix[1])]
+    wcs.wcs.set()
+    wcs.pixel_shape = (nx, ny)
+    return wcs
+
+
 def pixel_to_sky(wcs: WCS, y, x) -> tuple[np.ndarray, np.ndarray]:
     """ICRS (ra_deg, dec_deg) of 0-based pixels, whatever frame and axis order ``wcs`` has.
 
@@ -47,7 +77,7 @@ def sky_to_pixel(wcs: WCS, ra_deg, dec_deg) -> tuple[np.ndarray, np.ndarray]:
     return y.reshape(ra.shape), x.reshape(ra.shape)
 
 
-def strided_wcs(wcs: WCS, stride: float, offset: float) -> WCS:
+def strided_wcs(wcs: WCS, stride: float | int, offset: float | int) -> WCS:
     """The WCS of a grid whose pixel (i, j) lies on pixel ``offset + stride * (i, j)`` of ``wcs``, in each axis.
 
     A linear change of pixel coordinates, so it is exact for every kind of distortion FITS has: the linear part
@@ -76,7 +106,7 @@ def strided_wcs(wcs: WCS, stride: float, offset: float) -> WCS:
     return grid
 
 
-def _strided_sip(matrix, stride: float):
+def _strided_sip(matrix, stride: float | int):
     if matrix is None:
         return None
     order = np.add.outer(np.arange(matrix.shape[0]), np.arange(matrix.shape[1]))
@@ -103,7 +133,7 @@ def pixel_scales_arcsec(wcs: WCS, shape: tuple[int, int]) -> tuple[float, float]
 def pixel_area_deg2(wcs: WCS, y, x) -> np.ndarray:
     """The solid angle of each pixel at (y, x), in square degrees; NaN off the projection."""
     step_y, step_x = _pixel_steps(wcs, np.asarray(y, float), np.asarray(x, float))
-    return np.linalg.norm(np.cross(step_y, step_x), axis=-1) * np.degrees(1) ** 2
+    return np.asarray(np.linalg.norm(np.cross(step_y, step_x), axis=-1) * np.degrees(1) ** 2)
 
 
 def sky_area_deg2(wcs: WCS, inside: Bool[np.ndarray, "y x"], block_pixels: int = 64) -> float:

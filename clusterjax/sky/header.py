@@ -1,6 +1,7 @@
 """What surveys write into their image headers, and what of it is wrong."""
 
 import pathlib
+import re
 from collections.abc import Mapping
 
 _PLAUSIBLE_YEARS = (1800.0, 2200.0)
@@ -31,13 +32,20 @@ def celestial_header(header):
 
 
 def band_names(header: Mapping, num_bands: int, path: pathlib.Path) -> list[str]:
-    """Names of an image's planes: BAND0, BAND1, ... (Legacy Surveys), BAND (a number in WISE), FILTER or file name."""
+    """Names of an image's planes.
+
+    BAND0, BAND1, ... (Legacy Surveys); for a single plane BAND (in WISE a number), FILTER, -w1- in a file's name
+    (WISE), or that name.
+    """
     if all(f"BAND{index}" in header for index in range(num_bands)):
         return [_band_name(header[f"BAND{index}"], header) for index in range(num_bands)]
     if num_bands == 1:
         for key in ("BAND", "FILTER"):
             if str(header.get(key, "")).strip():
                 return [_band_name(header[key], header)]
+        wise = re.search(r"(?:^|[-_.])w([1-4])(?=[-_.])", path.name.lower())
+        if wise:
+            return [f"W{wise[1]}"]
         name = path.name
         for suffix in (".gz", ".fz", ".fits", ".fit"):
             name = name.removesuffix(suffix)

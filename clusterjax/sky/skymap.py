@@ -24,7 +24,7 @@ class SkyMap:
     valid: Bool[np.ndarray, "y x"]
     bands: tuple[str, ...]
     units: str = ""
-    pixel_scale_arcsec: float | None = None
+    pixel_scale_arcsec: float | int | None = None
 
     def __post_init__(self):
         if self.data.ndim != 3 or self.data.shape[:2] != self.valid.shape:
