@@ -1,0 +1,152 @@
+"""Whole simulated unWISE maps with the truth of what they hold."""
+
+import numpy as np
+from astropy.table import Table, vstack
+from astropy.wcs import WCS
+
+from clusterjax.errors import InputError
+from clusterjax.simulation.cosmology import theta500_arcmin
+from clusterjax.simulation.cutouts import paint_star_artefacts
+from clusterjax.simulation.field import (
+    Field,
+    PlacedHaloes,
+    area_deg2,
+    member_sources,
+    sample_field,
+    uniform_positions,
+)
+from clusterjax.simulation.haloes import cluster_density_per_deg2, sample_clusters
+from clusterjax.simulation.knobs import InfraredSky
+from clusterjax.simulation.populations import Sources, join
+from clusterjax.simulation.psf import BANDS, PIXEL_SCALE_ARCSEC
+from clusterjax.simulation.rendering import draw_psf_scale, pixel_noise, render
+from clusterjax.sky.skymap import SkyMap
+
+TRUTH_STARS_BRIGHTER_THAN_W1 = 9.0
+UNITS = "nMgy (Vega)"
+_CLUSTER_PAD_PIXELS = 128  # clusters centred up to here outside the map still have members in it
+_MAP_STREAM = 7_001  # keeps a map's random numbers apart from those of cutouts with the same seed
+_BACKGROUND_PERIOD_PIXELS = 512.0
+_GRADIENT_PIXELS = 64.0  # the cutout size that InfraredSky.background_gradient refers to
+_MIN_SIDE_PIXELS = 16
+
+
+def tangent_wcs(shape: tuple[int, int], ra_deg: float, dec_deg: float) -> WCS:
+    """A north-up TAN projection of 2.75 arcsec pixels whose central pixel lies at the ICRS position given."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.cunit = ["deg", "deg"]
+    wcs.wcs.crval = [ra_deg, dec_deg]
+    wcs.wcs.crpix = [(shape[1] + 1) / 2, (shape[0] + 1) / 2]
+    wcs.wcs.cdelt = [-PIXEL_SCALE_ARCSEC / 3600, PIXEL_SCALE_ARCSEC / 3600]
+    wcs.wcs.radesys = "ICRS"
+    wcs.array_shape = shape
+    wcs.wcs.set()
+    return wcs
+
+
+def simulate_map(
+    sky: InfraredSky,
+    *,
+    seed: int,
+    shape: tuple[int, int],
+    ra_deg: float,
+    dec_deg: float,
+    cluster_boost: float = 1.0,
+) -> tuple[SkyMap, Table]:
+    """A map of ``shape`` = (ny, nx) pixels of 2.75 arcsec centred on (``ra_deg``, ``dec_deg``), and its truth.
+
+    Haloes above the group range (1.25e14 Msun) follow the true mass function, ``cluster_boost`` times as dense, so that
+    a small map can measure completeness; everything else has its true density. The map's median is subtracted once
+    and the noise is that of cutouts. ``sky.mass_floor_msun``, ``redshift_max`` and ``label_noise`` concern training
+    cutouts only.
+
+    The truth has a row for every cluster and group centred in the map, every star brighter than W1 = 9 and every AGN:
+    ``object_id``, ``object_type``, ``ra_deg``, ``dec_deg``, ``x_pixels``, ``y_pixels`` (0-based), ``redshift``,
+    ``m500c_msun``, ``theta500_arcmin`` and ``w1_mag``, NaN where an object has no such thing.
+    Raises :class:`InputError` for a map below 16 pixels a side or above 40 deg.
+    """
+    _check_shape(shape)
+    rng = np.random.default_rng([seed, _MAP_STREAM])
+    field = sample_field(rng, sky, shape)
+    clusters = _sample_clusters(rng, shape, cluster_boost)
+    sources = join([field.sources(), member_sources(rng, clusters, sky.colour_scatter)])
+    image = render(sources, shape, psf_scale=draw_psf_scale(rng, sky))
+    paint_star_artefacts(rng, image, field.stars, spike_angle_rad=rng.uniform(0, np.pi / 2))
+    noise = pixel_noise(sky).astype(np.float32)
+    if sky.background_gradient:
+        image += _background_wave(rng, shape)[..., None] * (np.float32(sky.background_gradient) * noise)
+    image -= np.median(image, axis=(0, 1))
+    for band in range(len(BANDS)):
+        image[..., band] += rng.standard_normal(shape, np.float32) * noise[band]
+    sky_map = SkyMap(
+        data=image,
+        wcs=tangent_wcs(shape, ra_deg, dec_deg),
+        valid=np.ones(shape, bool),
+        bands=BANDS,
+        units=UNITS,
+        pixel_scale_arcsec=PIXEL_SCALE_ARCSEC,
+    )
+    return sky_map, _truth_table(sky_map, field, clusters)
+
+
+def _check_shape(shape: tuple[int, int]) -> None:
+    longest = int(40 * 3600 / PIXEL_SCALE_ARCSEC)  # a tangent plane is no map of the sky far from its centre
+    if not all(_MIN_SIDE_PIXELS <= side <= longest for side in shape):
+        raise InputError(f"a map of {shape[0]} x {shape[1]} pixels: each side must be {_MIN_SIDE_PIXELS} to {longest}")
+
+
+def _sample_clusters(rng: np.random.Generator, shape: tuple[int, int], boost: float) -> PlacedHaloes:
+    mean = cluster_density_per_deg2() * area_deg2(shape, _CLUSTER_PAD_PIXELS) * boost
+    haloes = sample_clusters(rng, rng.poisson(mean))
+    return PlacedHaloes(haloes, *uniform_positions(rng, len(haloes.redshift), shape, _CLUSTER_PAD_PIXELS))
+
+
+def _background_wave(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """A plane wave that tilts by 1 over 64 pixels where it is steepest."""
+    angle, phase = rng.uniform(0, 2 * np.pi, 2)
+    y, x = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
+    wave = np.sin(2 * np.pi / _BACKGROUND_PERIOD_PIXELS * (y * np.sin(angle) + x * np.cos(angle)) + phase)
+    return (wave / (2 * np.sin(np.pi * _GRADIENT_PIXELS / _BACKGROUND_PERIOD_PIXELS))).astype(np.float32)
+
+
+def _truth_table(sky_map: SkyMap, field: Field, clusters: PlacedHaloes) -> Table:
+    bright = field.stars.w1_mag < TRUTH_STARS_BRIGHTER_THAN_W1
+    parts = [
+        _halo_rows("cluster", clusters),
+        _halo_rows("group", field.groups),
+        _star_rows("bright_star", Sources(*(column[bright] for column in field.stars))),
+        _star_rows("agn", field.agn),
+    ]
+    table = vstack(parts, metadata_conflicts="silent")
+    ny, nx = sky_map.shape
+    inside = (np.abs(table["y_pixels"] - (ny - 1) / 2) < ny / 2) & (np.abs(table["x_pixels"] - (nx - 1) / 2) < nx / 2)
+    table = table[inside]
+    ra_deg, dec_deg = sky_map.pixel_to_sky(table["y_pixels"].data, table["x_pixels"].data)
+    table.add_columns(
+        [np.arange(len(table)), ra_deg, dec_deg], names=["object_id", "ra_deg", "dec_deg"], indexes=[0] * 3
+    )
+    return table
+
+
+def _halo_rows(object_type: str, placed: PlacedHaloes) -> Table:
+    mass, redshift = placed.haloes
+    return _rows(
+        object_type,
+        placed.y_pixels,
+        placed.x_pixels,
+        redshift=redshift,
+        m500c_msun=mass,
+        theta500_arcmin=theta500_arcmin(mass, redshift),
+    )
+
+
+def _star_rows(object_type: str, sources: Sources) -> Table:
+    return _rows(object_type, sources.y_pixels, sources.x_pixels, w1_mag=sources.w1_mag)
+
+
+def _rows(object_type: str, y_pixels: np.ndarray, x_pixels: np.ndarray, **known: np.ndarray) -> Table:
+    unknown = np.full(len(y_pixels), np.nan)
+    columns = {name: known.get(name, unknown) for name in ("redshift", "m500c_msun", "theta500_arcmin", "w1_mag")}
+    types = np.full(len(y_pixels), object_type, dtype="U11")
+    return Table({"object_type": types, "x_pixels": x_pixels, "y_pixels": y_pixels, **columns})
