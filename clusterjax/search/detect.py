@@ -38,7 +38,7 @@ def log_odds(score: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     score = np.asarray(score, np.float64)
     with np.errstate(divide="ignore"):
         odds = np.log(score) - np.log1p(-score)
-    return np.clip(odds, -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
+    return np.asarray(np.clip(odds, -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT))
 
 
 def smooth(values: Float[np.ndarray, "y x"], sigma_pixels: float | int) -> Float[np.ndarray, "y x"]:

@@ -82,7 +82,7 @@ def _fraction(found: int, number: int) -> tuple[float, float, float]:
     return found / number, float(low), float(high)
 
 
-def completeness_in_bins(matching: Matching, column: str, edges: Sequence[float]) -> Table:
+def completeness_in_bins(matching: Matching, column: str, edges: Sequence[float | int] | np.ndarray) -> Table:
     """The found fraction of the searched sources, in bins [low, high) of a ``column`` of theirs (mass, redshift).
 
     Columns low, high, num_sources, num_found, completeness, completeness_low, completeness_high (68.3 % Jeffreys
@@ -139,7 +139,7 @@ def completeness_curve(
     *,
     radius_arcmin: float | int,
     probability_map: ProbabilityMap,
-    complete_for: Sequence[bool] | None = None,
+    complete_for: Sequence[bool] | np.ndarray | None = None,
     num_thresholds: int = 50,
 ) -> Table:
     """Completeness, purity and false detections per deg2 as the threshold rises.
