@@ -1,7 +1,4 @@
-"""Antialiased linear resampling to another size, by two small matrix products: the same on host and device.
-
-NumPy only at import: data set builders use it and never import jax.
-"""
+"""Antialiased linear resampling to another size, by two small matrix products: the same on host and device."""
 
 import functools
 
@@ -29,16 +26,3 @@ def resize_images(images, size: int):
             matrix = resize_matrix(images.shape[axis], size)
             images = xp.moveaxis(xp.tensordot(images, matrix, axes=([axis], [1]), **precision), -1, axis)
     return images
-
-
-def resize_with_gaps(image: Float[np.ndarray, "y x band"], size: int) -> Float[np.ndarray, "size size band"]:
-    """As :func:`resize_images` for one image with NaN pixels: each output pixel is the weighted mean of the valid ones.
-
-    NaN where less than half of the weight is valid.
-    """
-    valid = np.isfinite(image)
-    if valid.all():
-        return resize_images(image[None], size)[0]
-    total = resize_images(np.where(valid, image, np.float32(0))[None], size)[0]
-    weight = resize_images(valid.astype(np.float32)[None], size)[0]
-    return np.where(weight >= 0.5, total / np.maximum(weight, 0.5), np.float32(np.nan))

@@ -21,7 +21,7 @@ from tfds_builders.labelled_images.reading import HOW_TO_GO_ON, Unreadable, read
 from tfds_builders.labelled_images.splitting import assign_splits, shared_positions
 
 _STATISTICS_PIXELS = 4_000_000  # a band, of the training split
-_FEW_IMAGES = 256  # read here rather than in processes, which take a second to start
+_FEW_IMAGES = 1000  # read here rather than in processes, which take seconds to start
 
 
 @dataclasses.dataclass

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 
-from clusterjax.data.resize import resize_with_gaps
 from clusterjax.errors import InputError
 from clusterjax.sky.fits import read_image
 
@@ -68,7 +67,25 @@ def read_square(path: pathlib.Path, size: int | None) -> tuple[Float[np.ndarray,
     side = min(ny, nx)
     top, left = (ny - side) // 2, (nx - side) // 2
     pixels = pixels[top : top + side, left : left + side]
-    return resize_with_gaps(pixels, size or side), bands
+    return _resize(pixels, size or side), bands
+
+
+def _resize(image: Float[np.ndarray, "y x band"], size: int) -> Float[np.ndarray, "size size band"]:
+    """Antialiased linear resampling. Of NaN pixels: the weighted mean of the valid ones, NaN where most are not."""
+    if image.shape[:2] == (size, size):
+        return image
+    valid = np.isfinite(image)
+    total = _resize_planes(np.where(valid, image, np.float32(0)), size)
+    if valid.all():
+        return total
+    weight = _resize_planes(valid.astype(np.float32), size)
+    return np.where(weight >= 0.5, total / np.maximum(weight, 0.5), np.float32(np.nan)).astype(np.float32)
+
+
+def _resize_planes(image: Float[np.ndarray, "y x band"], size: int) -> Float[np.ndarray, "size size band"]:
+    # Pillow's bilinear filter widens when it shrinks; its mode F holds one float32 plane.
+    planes = (Image.fromarray(np.ascontiguousarray(image[..., band])) for band in range(image.shape[-1]))
+    return np.stack([np.asarray(plane.resize((size, size), Image.Resampling.BILINEAR)) for plane in planes], axis=-1)
 
 
 def read_task(path: str, *, size: int, num_bands: int, skip_unreadable: bool) -> np.ndarray | Unreadable:
