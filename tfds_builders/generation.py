@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from clusterjax.errors import InputError
 
+_WORTH_STARTING_SECONDS = 4.0  # of work in one process; starting workers takes 1 to 2 seconds
 _CHUNKS_AHEAD = 2  # per process: enough to keep all busy, little enough that results waiting stay small
 
 
@@ -86,37 +88,53 @@ def generate_in_parallel[Task, Result](
     """``function(task)`` for each of ``tasks``, in order, with a progress bar that shows rate and time left.
 
     ``function`` must be importable by name (or a ``functools.partial`` of such) and depend on its task alone, so that
-    the results do not depend on ``num_processes`` (None: one a core). An exception in a worker is raised here, the
-    rest of the work is dropped.
+    the results do not depend on ``num_processes`` (None: one a core). Work of a few seconds is done in this process,
+    since workers take seconds to start. An exception in a worker is raised here and the rest of the work is dropped.
     """
     tasks = list(tasks)
     chunks = [tasks[start : start + chunk_size] for start in range(0, len(tasks), chunk_size)]
     num_processes = min(num_processes or len(os.sched_getaffinity(0)), len(chunks))
-    if num_processes <= 1:
-        results: Iterable[list] = (_run_chunk(function, chunk) for chunk in chunks)
-    else:
-        results = _in_processes(function, chunks, num_processes)
     with (
-        contextlib.closing(results),
+        contextlib.closing(_chunk_results(function, chunks, num_processes)) as results,
         tqdm(total=len(tasks), desc=description, unit=f" {unit}s", dynamic_ncols=True, mininterval=0.5) as bar,
     ):
-        for chunk in results:
-            yield from chunk
-            bar.update(len(chunk))
+        for result in results:
+            yield from result
+            bar.update(len(result))
 
 
-def _readable(error: OSError, folder: pathlib.Path) -> InputError | None:
-    reasons = {
-        errno.ENOSPC: "the disk is full; free some space or set config.data.data_dir to another disk",
-        errno.EDQUOT: "the disk quota is used up; set config.data.data_dir to another disk",
-        errno.EACCES: "it may not be written to; set config.data.data_dir to a folder of yours",
-        errno.EPERM: "it may not be written to; set config.data.data_dir to a folder of yours",
-        errno.EROFS: "it lies on a read-only disk; set config.data.data_dir to another folder",
-        errno.ENOTDIR: "a part of that path is a file; set config.data.data_dir to a folder",
-        errno.EEXIST: "a part of that path is a file; set config.data.data_dir to a folder",
-    }
-    reason = reasons.get(error.errno or 0)
-    return InputError(f"data set not built in {folder}: {reason}") if reason else None
+def _chunk_results(function: Callable, chunks: list[list], num_processes: int) -> Iterator[list]:
+    """The chunks' results in order: in processes if the first chunk shows that they are worth starting."""
+    start = time.perf_counter()
+    for done, chunk in enumerate(chunks, start=1):
+        yield _run_chunk(function, chunk)
+        seconds_left = (time.perf_counter() - start) / done * (len(chunks) - done)
+        if num_processes > 1 and seconds_left > _WORTH_STARTING_SECONDS:
+            yield from _in_processes(function, chunks[done:], num_processes)
+            return
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space or set config.data.data_dir to another disk",
+    errno.EDQUOT: "the disk quota is used up; set config.data.data_dir to another disk",
+    errno.EACCES: "it may not be written to; set config.data.data_dir to a folder of yours",
+    errno.EPERM: "it may not be written to; set config.data.data_dir to a folder of yours",
+    errno.EROFS: "it lies on a read-only disk; set config.data.data_dir to another folder",
+    errno.ENOTDIR: "a part of that path is a file; set config.data.data_dir to a folder",
+    errno.EEXIST: "a part of that path is a file; set config.data.data_dir to a folder",
+}
+
+
+def _readable(error: Exception, folder: pathlib.Path) -> InputError | None:
+    """What a user can do about ``error``; None if it is not about the disk.
+
+    The array_record writer says in a RuntimeError's text what the system said.
+    """
+    number = getattr(error, "errno", None)
+    for known, reason in _REASONS.items():
+        if number == known or (number is None and os.strerror(known) in str(error)):
+            return InputError(f"data set not built in {folder}: {reason}")
+    return None
 
 
 @contextlib.contextmanager
@@ -175,7 +193,7 @@ class CarefulBuild:
                     return
                 _check_space(folder, self.estimated_bytes())
                 super().download_and_prepare(file_format=file_format, **kwargs)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             readable = _readable(error, folder)
             if readable is None:
                 raise

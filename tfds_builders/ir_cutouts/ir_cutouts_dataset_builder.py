@@ -120,7 +120,6 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
             num_processes=self.num_processes,
             description=f"Simulating {split}",
             unit="cutout",
-            chunk_size=128,
         )
         every = -(-count // _STATISTICS_CUTOUTS)
         sample = []
