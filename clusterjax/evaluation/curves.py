@@ -121,8 +121,8 @@ def auc_with_error(label: Labels, score: Scores, *, valid: Valid = None) -> tupl
 def auc_difference(label: Labels, score: Scores, other: Scores, *, valid: Valid = None) -> tuple[float, float]:
     """AUC of ``score`` minus that of ``other`` on the same draws, and its paired standard error.
 
-    DeLong et al. (1988). Two observers of the same cutouts stumble over the same ones, so the error is smaller than that of two
-    separate figures. nan with fewer than two of either class.
+    DeLong et al. (1988). Two observers of the same cutouts stumble over the same ones, so the error is smaller than
+    that of two separate figures. nan with fewer than two of either class.
     """
     difference = auc(label, score, valid=valid) - auc(label, other, valid=valid)
     label, score, other = keep_valid(valid, label, score, other)

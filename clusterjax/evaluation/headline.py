@@ -9,7 +9,7 @@ from jaxtyping import Float, Num
 
 from clusterjax.evaluation.binary import binary_metrics
 from clusterjax.evaluation.curves import Labels, Valid, auc_difference
-from clusterjax.evaluation.multiclass import Probabilities, multiclass_metrics
+from clusterjax.evaluation.multiclass import Probabilities, called_class, multiclass_metrics
 from clusterjax.evaluation.valid import keep_valid
 
 HIGH_REDSHIFT = 1.1  # the last bin of the published figures
@@ -147,6 +147,7 @@ def multiclass_headline(
     macro_f1.
     """
     metrics = multiclass_metrics(label, probabilities, class_names, valid=valid)
+    label, probabilities = keep_valid(valid, label, probabilities)
     network = {"observer": name, "kind": "measured", "draws": "these", **metrics}
     num_classes = len(class_names)
     majority = {
@@ -158,4 +159,8 @@ def multiclass_headline(
         "balanced_accuracy": 1 / num_classes,
     }
     distance = _difference(f"{name} − commonest class", network, majority, _MULTICLASS_COLUMNS, "these")
+    if len(label):
+        commonest = np.argmax(np.bincount(label, minlength=num_classes))
+        right = (called_class(probabilities) == label).astype(float)
+        distance["accuracy_error"] = _paired_error(right - (label == commonest))
     return _build_table([network, majority, distance], _MULTICLASS_COLUMNS)

@@ -9,10 +9,13 @@ from clusterjax.report.contents import Gallery, Predictions
 from clusterjax.report.images import false_colour, fit_stretch, image_png
 
 _BINARY_TITLES = {
-    "false_negative": ("Missed", "Called {negative} although they are {positive}; the most confident mistakes first."),
-    "false_positive": ("False alarms", "Called {positive} although they are not; the most confident mistakes first."),
-    "true_positive": ("Found", "Rightly called {positive}, from the surest to the least sure."),
-    "true_negative": ("Rejected", "Rightly called {negative}, from the surest to the least sure."),
+    "false_negative": (
+        "Missed",
+        "Called “{negative}” although they are “{positive}”; the most confident mistakes first.",
+    ),
+    "false_positive": ("False alarms", "Called “{positive}” although they are not; the most confident mistakes first."),
+    "true_positive": ("Found", "Rightly called “{positive}”, from the surest to the least sure."),
+    "true_negative": ("Rejected", "Rightly called “{negative}”, from the surest to the least sure."),
 }
 
 

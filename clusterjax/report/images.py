@@ -19,13 +19,15 @@ _CHROMA_GAIN = 1.5
 class Stretch:
     """What turns fluxes into brightness: the same for many cutouts, so that they can be compared with each other.
 
-    ``zero`` (median), ``noise`` (robust sigma) and ``white`` of each band, in its own flux units; for two bands
-    ``brightness_noise`` and ``brightness_white`` of their mean, and ``neutral``, the flux ratio that is shown white.
+    ``zero`` (median), ``noise`` (robust sigma) and ``white`` of each band, in its own flux units; the ``brightest``
+    pixel of all; for two bands ``brightness_noise`` and ``brightness_white`` of their mean, and ``neutral``, the flux
+    ratio that is shown white.
     """
 
     zero: tuple[float, ...]
     noise: tuple[float, ...]
     white: tuple[float, ...]
+    brightest: float
     brightness_noise: float = 1.0
     brightness_white: float = 1.0
     neutral: float = 1.0
@@ -51,14 +53,15 @@ def fit_stretch(images: Real[np.ndarray, "*batch y x band"], *, percentile: floa
     levels = [_zero_and_noise(band) for band in bands]
     zero, noise = (tuple(level[i] for level in levels) for i in (0, 1))
     white = tuple(_white(band, *level, percentile) for band, level in zip(bands, levels, strict=True))
+    brightest = max((float(band.max()) for band in bands if band.size), default=1.0)
     if len(bands) != 2:
-        return Stretch(zero, noise, white)
+        return Stretch(zero, noise, white, brightest)
     flux = pixels[np.isfinite(pixels).all(axis=1)] - zero
     brightness = flux.mean(axis=1)
     _, sigma = _zero_and_noise(brightness)
-    bright = flux[(flux > 10 * np.array(noise)).all(axis=1)]
-    neutral = float(np.median(bright[:, 1] / bright[:, 0])) if len(bright) > 50 else noise[1] / noise[0]
-    return Stretch(zero, noise, white, sigma, _white(brightness, 0.0, sigma, percentile), neutral)
+    bright = flux[(brightness > 10 * sigma) & (flux > 0).all(axis=1)]
+    neutral = float(np.median(bright[:, 1] / bright[:, 0])) if len(bright) > 20 else noise[1] / noise[0]
+    return Stretch(zero, noise, white, brightest, sigma, _white(brightness, 0.0, sigma, percentile), neutral)
 
 
 def _asinh_scale(flux: np.ndarray, noise: float, white: float) -> np.ndarray:
@@ -68,7 +71,8 @@ def _asinh_scale(flux: np.ndarray, noise: float, white: float) -> np.ndarray:
 
 
 def _two_bands(flux: np.ndarray, stretch: Stretch) -> np.ndarray:
-    """Brightness from the mean of both bands, pixel by pixel; hue from their smoothed ratio, red where band 1 leads."""
+    """Brightness from the mean of both bands, pixel by pixel; hue from their smoothed ratio, red where band 1 leads.
+    """
     missing = ~np.isfinite(flux)
     brightness = _asinh_scale(flux.mean(axis=-1), stretch.brightness_noise, stretch.brightness_white)
     smooth = gaussian_filter(np.where(missing, 0, flux), _CHROMA_PIXELS, axes=(-3, -2))
@@ -88,21 +92,12 @@ def false_colour(
     Two bands: brightness is the asinh of their mean flux, hue their ratio, red where the second band is the brighter.
     One band is grey; of more than three the first, middle and last are taken, each in asinh of its own noise.
     ``natural`` takes bands as red, green, blue in this order and scales them linearly, as ordinary pictures are.
-    """
-    flux = np.asarray(images, np.float64) - np.array(stretch.zero)
-    num_bands = images.shape[-1]
-    if natural:
-        colour = np.asarray(images, np.float64)[..., [0, num_bands // 2, num_bands - 1]] / max(stretch.white)
-    elif num_bands == 2:
-        colour = _two_bands(flux, stretch)
-    else:
-        channels = [
-            _asinh_scale(flux[..., i], stretch.noise[i], stretch.white[i] - stretch.zero[i])
-            for i in (num_bands - 1, num_bands // 2, 0)
-        ]
-        colour = np.stack(channels, axis=-1)
-    missing = ~np.isfinite(colour)
-    return np.where(missing, 118, np.clip(np.where(missing, 0, colour), 0, 1) * 255).round().astype(np.uint8)
+        """ flux = np.asarray(images, np.float64) - np.array(stretch.zero) num_bands = images.shape[-1] if natural:
+        colour = np.asarray(images, np.float64)[..., [0, num_bands // 2, num_bands - 1]] / max(stretch.brightest,
+        1e-30) elif num_bands == 2: colour = _two_bands(flux, stretch) else: channels = [ _asinh_scale(flux[..., i],
+        stretch.noise[i], stretch.white[i] - stretch.zero[i]) for i in (num_bands - 1, num_bands // 2, 0) ] colour =
+        np.stack(channels, axis=-1) missing = ~np.isfinite(colour) return np.where(missing, 118,
+        np.clip(np.where(missing, 0, colour), 0, 1) * 255).round().astype(np.uint8)
 
 
 def image_png(rgb: UInt8[np.ndarray, "y x 3"], *, size: int | None = None) -> bytes:
@@ -112,7 +107,7 @@ def image_png(rgb: UInt8[np.ndarray, "y x 3"], *, size: int | None = None) -> by
         factor = -(-size // max(picture.size))
         picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -37,8 +37,8 @@ def learning_section(report: Report) -> Section:
                     test.learning_rates, test.losses, test.smoothed, suggestion=test.suggestion,
                 ),
                 "Loss against learning rate in the range test.",
-                "LR range test: one batch at each rate. Training takes the rate at which the loss falls most steeply. "
-                + test.reason,
+                "LR range test: one batch at each rate, each a little higher than the last. "
+                + (test.reason or "Training takes the rate at which the loss falls most steeply."),
             )
         )  # fmt: skip
     if report.history:

@@ -44,9 +44,10 @@ def plot_history(history: Sequence[Mapping], metric: str, *, theme: Theme) -> Fi
     best = best_epoch(history)
     if best is not None:
         axes.axvline(best, color=theme.muted, linewidth=1, linestyle=":", label="checkpoint that is reported")
-    if metric == "loss" and len(values) and np.nanmin(values) > 0:
-        top = np.nanmax(np.concatenate([values, smooth])) if len(_series(history, "train", metric)[0]) else None
-        axes.set_ylim(0, None if top is None else 1.08 * top)
+    drawn = [line.get_ydata() for line in axes.get_lines() if line.get_label() in ("train", "validation")]
+    finite = np.concatenate([np.empty(0), *(values[np.isfinite(values)] for values in drawn)])
+    if metric == "loss" and finite.size and finite.min() > 0:
+        axes.set_ylim(0, 1.08 * finite.max())
     axes.set(xlabel="epoch", ylabel=metric.replace("_", " "))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.get_legend_handles_labels()[0]:
@@ -73,7 +74,7 @@ def plot_lr_range(
         finite = np.asarray(smoothed, float)[np.isfinite(smoothed)]
         if len(finite):
             # A run that diverges would flatten all that came before.
-            low, high = min(finite.min(), np.nanmin(losses)), np.nanmax(finite[: max(len(finite) * 3 // 4, 1)])
+            low, high = min(finite.min(), np.nanmin(losses)), finite[: max(len(finite) * 3 // 4, 1)].max()
             axes.set_ylim(low - 0.15 * (high - low + 1e-9), high + 0.6 * (high - low + 1e-9))
     if suggestion is not None:
         axes.axvline(suggestion, color=theme.classical, linestyle="--", linewidth=1.3, label=f"taken: {suggestion:.1e}")

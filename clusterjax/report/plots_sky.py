@@ -132,7 +132,7 @@ def plot_score_map(
     axes = _sky_axes(figure, wcs, theme)
     axes.set_facecolor("#c9c9c9")
     picture = axes.imshow(score, origin="lower", cmap="PuBu", vmin=0, vmax=1)
-    handles = _draw_marks(axes, marks, ("#1b1b1b", "#d55e00"), "#c2185b", "#1b1b1b", "#ffffff")
+    handles = _draw_marks(axes, marks, ("#009e73", "#d55e00"), "#c2185b", "#1b1b1b", "#ffffff")
     bar = figure.colorbar(picture, ax=axes, shrink=0.8, pad=0.02, aspect=32)
     bar.set_label("score")
     bar.outline.set_edgecolor(theme.muted)
@@ -180,22 +180,24 @@ def plot_completeness_curve(
 
 @themed
 def plot_thumbnails(
-    pictures: Sequence[UInt8[np.ndarray, "y x 3"]],
+    pictures: UInt8[np.ndarray, "n y x 3"],
     titles: Sequence[str],
     *,
     num_columns: int = 6,
     heading: str = "",
     theme: Theme,
 ) -> Figure:
-    """A sheet of small pictures with a line or two above each: candidates, or right and wrong cutouts."""
+    """A sheet of small square pictures with a line or two above each: candidates, or right and wrong cutouts."""
     num_rows = max(-(-len(pictures) // num_columns), 1)
     figure = Figure(figsize=(1.2 * num_columns, 1.5 * num_rows + 0.4), layout="constrained")
-    grid = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, picture, title in zip(grid, pictures, titles, strict=False):
-        axes.imshow(picture, origin="lower")
-        axes.set_title(title, fontsize=7, weight="normal", loc="center", pad=3)
+    # One pair of axes for all: a hundred of them would take seconds.
+    axes = figure.add_subplot(aspect="equal")
+    axes.set_axis_off()
+    for i, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        x, y = i % num_columns, -1.27 * (i // num_columns)
+        axes.imshow(picture, origin="lower", extent=(x + 0.03, x + 0.97, y, y + 0.94))
+        axes.text(x + 0.5, y + 0.97, title, fontsize=7, ha="center", va="bottom", linespacing=1.1)
+    axes.set(xlim=(0, num_columns), ylim=(-1.27 * (num_rows - 1) - 0.02, 1.25))
     if heading:
         figure.suptitle(heading, fontsize=10, weight="bold")
     return figure

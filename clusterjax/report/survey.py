@@ -62,7 +62,8 @@ def survey_section(survey: Survey) -> Section:
                 ),
                 f"Completeness and purity against false candidates per square degree, for {survey.complete_for}.",
                 f"Completeness ({survey.complete_for}) and purity as the threshold falls from left to right. "
-                "Pick the threshold where the false candidates are as many as a follow-up can bear.",
+                "None at all is drawn at the left end. Pick the threshold where the false candidates are as many as a "
+                "follow-up can bear.",
             ),
             TableBlock("completeness_curve", survey.completeness_curve, "The curve as a table.", folded=True),
         ]

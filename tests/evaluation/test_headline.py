@@ -86,3 +86,5 @@ def test_many_classes():
     np.testing.assert_allclose(table["accuracy"], [5 / 6, 1 / 2, 1 / 3])
     np.testing.assert_allclose(table["balanced_accuracy"], [(2 / 3 + 1 + 1) / 3, 1 / 3, (2 / 3 + 2) / 3 - 1 / 3])
     assert table["macro_auc"][1] == 0.5
+    gain = np.array([0, 0, -1, 1, 1, 1])  # against calling everything "a"
+    assert table["accuracy_error"][2] == pytest.approx(gain.std(ddof=1) / np.sqrt(6))
