@@ -71,8 +71,7 @@ def _asinh_scale(flux: np.ndarray, noise: float, white: float) -> np.ndarray:
 
 
 def _two_bands(flux: np.ndarray, stretch: Stretch) -> np.ndarray:
-    """Brightness from the mean of both bands, pixel by pixel; hue from their smoothed ratio, red where band 1 leads.
-    """
+    """Brightness from the mean of both bands, pixel by pixel; hue from their smoothed ratio, red where band 1 leads."""
     missing = ~np.isfinite(flux)
     brightness = _asinh_scale(flux.mean(axis=-1), stretch.brightness_noise, stretch.brightness_white)
     smooth = gaussian_filter(np.where(missing, 0, flux), _CHROMA_PIXELS, axes=(-3, -2))
@@ -92,12 +91,22 @@ def false_colour(
     Two bands: brightness is the asinh of their mean flux, hue their ratio, red where the second band is the brighter.
     One band is grey; of more than three the first, middle and last are taken, each in asinh of its own noise.
     ``natural`` takes bands as red, green, blue in this order and scales them linearly, as ordinary pictures are.
-        """ flux = np.asarray(images, np.float64) - np.array(stretch.zero) num_bands = images.shape[-1] if natural:
-        colour = np.asarray(images, np.float64)[..., [0, num_bands // 2, num_bands - 1]] / max(stretch.brightest,
-        1e-30) elif num_bands == 2: colour = _two_bands(flux, stretch) else: channels = [ _asinh_scale(flux[..., i],
-        stretch.noise[i], stretch.white[i] - stretch.zero[i]) for i in (num_bands - 1, num_bands // 2, 0) ] colour =
-        np.stack(channels, axis=-1) missing = ~np.isfinite(colour) return np.where(missing, 118,
-        np.clip(np.where(missing, 0, colour), 0, 1) * 255).round().astype(np.uint8)
+    """
+    flux = np.asarray(images, np.float64) - np.array(stretch.zero)
+    num_bands = images.shape[-1]
+    if natural:
+        chosen = np.asarray(images, np.float64)[..., [0, num_bands // 2, num_bands - 1]]
+        colour = chosen / max(stretch.brightest, 1e-30)
+    elif num_bands == 2:
+        colour = _two_bands(flux, stretch)
+    else:
+        channels = [
+            _asinh_scale(flux[..., i], stretch.noise[i], stretch.white[i] - stretch.zero[i])
+            for i in (num_bands - 1, num_bands // 2, 0)
+        ]
+        colour = np.stack(channels, axis=-1)
+    missing = ~np.isfinite(colour)
+    return np.where(missing, 118, np.clip(np.where(missing, 0, colour), 0, 1) * 255).round().astype(np.uint8)
 
 
 def image_png(rgb: UInt8[np.ndarray, "y x 3"], *, size: int | None = None) -> bytes:
