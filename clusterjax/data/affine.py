@@ -70,7 +70,7 @@ def resample(
 
     top = pixels(0) * (1 - wx) + pixels(1) * wx
     bottom = pixels(nx) * (1 - wx) + pixels(nx + 1) * wx
-    return top + (bottom - top) * wy
+    return top * (1 - wy) + bottom * wy
 
 
 def _stepped(index: Int[np.ndarray, "y x"], step: int) -> Int[np.ndarray, "y x"]:

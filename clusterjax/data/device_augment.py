@@ -85,6 +85,6 @@ def resample_batch(
 
         top = pixels(0) * (1 - wx) + pixels(1) * wx
         bottom = pixels(nx) * (1 - wx) + pixels(nx + 1) * wx
-        return top + (bottom - top) * wy
+        return top * (1 - wy) + bottom * wy
 
     return jax.vmap(one)(images, matrix, offset)

@@ -97,7 +97,5 @@ def read_task(path: str, *, size: int, num_bands: int, skip_unreadable: bool) ->
             return Unreadable(path, str(error))
         raise InputError(f"{error}; {HOW_TO_GO_ON}") from error
     if pixels.shape[-1] != num_bands:
-        raise InputError(
-            f"{path} has {pixels.shape[-1]} bands, the images before it {num_bands}; all must have as many"
-        )
+        raise InputError(f"{path} has {pixels.shape[-1]} bands, others have {num_bands}; all images must have as many")
     return pixels
