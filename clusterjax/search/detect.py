@@ -8,15 +8,17 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from clusterjax.errors import InputError
-from clusterjax.sky.geometry import pixel_area_deg2, pixel_scales_arcsec, pixel_to_sky, unit_vectors
+from clusterjax.sky.geometry import pixel_area_deg2, pixel_to_sky, unit_vectors
 from clusterjax.sky.skymap import ProbabilityMap
 
 # float32 sigmoids saturate at 1 - 6e-8: beyond, log-odds say nothing more.
 _LOG_ODDS_LIMIT = 16.0
-# Log-odds are averaged over a Gaussian of this fraction of the least separation: neighbouring windows share most of
-# their sky, so a peak that a single one of them has is noise.
-_SMOOTHING_FRACTION = 0.125
-# A position is the centroid of what lies less than this below the peak: a factor e^2 in odds.
+# Log-odds are averaged over a Gaussian whose sigma is this fraction of the window: windows so near to each other show
+# almost the same sky, so what only one of them sees is noise.
+_SMOOTHING_FRACTION = 1 / 16
+# A position is the centroid within this fraction of the window: a cluster is recognised so far from the centre.
+_CENTROID_FRACTION = 1 / 4
+# ... of what lies less than this below the peak: a factor e^2 in odds.
 _CENTROID_DEPTH = 2.0
 
 _COLUMNS = (
@@ -55,8 +57,8 @@ def find_detections(
 ) -> Table:
     """Peaks of the score above ``threshold``, none nearer than ``min_separation_arcmin`` to a higher one.
 
-    Scores saturate, so all is done on log-odds: they are averaged over a Gaussian of an eighth of the least
-    separation, local maxima are taken (of a plateau of equal values, one), the lower of two that are too near on
+    Scores saturate, so all is done on log-odds: they are averaged over a Gaussian of a sixteenth of the
+    window, local maxima are taken (of a plateau of equal values, one), the lower of two that are too near on
     the sky is dropped, highest first, and each is moved to the centroid of the log-odds about it. Detections at a
     higher threshold are exactly those at a lower one whose ``score`` is above it (only ``area_arcmin2`` differs).
 
@@ -69,14 +71,12 @@ def find_detections(
         raise InputError(f"search.min_separation_arcmin={min_separation_arcmin!r} must be above 0")
     if not np.isfinite(probability_map.score).any():
         raise InputError("the score map is empty: none of its windows was scored")
-    # The coarser axis: where a projection stretches the sky (CAR off its equator), windows see it stretched.
-    scale = max(pixel_scales_arcsec(probability_map.wcs, probability_map.shape))
-    separation_pixels = min_separation_arcmin * 60 / scale
-    odds = smooth(log_odds(probability_map.score), _SMOOTHING_FRACTION * separation_pixels)
+    window = probability_map.window_pixels / probability_map.stride_pixels  # in pixels of the grid
+    odds = smooth(log_odds(probability_map.score), _SMOOTHING_FRACTION * window)
     floor = float(log_odds(np.array(threshold)))
     above = np.where(np.isfinite(odds), odds, -np.inf) >= floor
     peaks = _separate(_local_maxima(odds, above), odds, probability_map, min_separation_arcmin)
-    return _table(probability_map, odds, above, peaks, separation_pixels / 2)
+    return _table(probability_map, odds, above, peaks, _CENTROID_FRACTION * window)
 
 
 def _local_maxima(odds: np.ndarray, above: np.ndarray) -> np.ndarray:

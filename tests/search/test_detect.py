@@ -51,7 +51,7 @@ def test_a_peak_is_refined_below_the_stride(y, x, height):
     assert np.hypot(found["y_pixels"][0] - (8 * y + 31.5), found["x_pixels"][0] - (8 * x + 31.5)) < 2.5
 
 
-@pytest.mark.parametrize("plateau", [(3, 3), (4, 4), (2, 5)])
+@pytest.mark.parametrize("plateau", [(3, 3), (4, 4), (2, 5), (9, 9)])
 def test_a_plateau_of_equal_scores_is_one_detection_at_its_centre(plateau):
     odds = np.full((20, 20), -5.0)
     odds[6 : 6 + plateau[0], 9 : 9 + plateau[1]] = 30.0
@@ -61,6 +61,15 @@ def test_a_plateau_of_equal_scores_is_one_detection_at_its_centre(plateau):
     assert found["y_pixels"][0] == pytest.approx(8 * (6 + (plateau[0] - 1) / 2) + 31.5, abs=0.5)
     assert found["x_pixels"][0] == pytest.approx(8 * (9 + (plateau[1] - 1) / 2) + 31.5, abs=0.5)
     assert found["area_arcmin2"][0] == pytest.approx(np.prod(plateau) * (22 / 60) ** 2, rel=0.6)
+
+
+def test_a_lower_peak_beside_does_not_pull_the_position():
+    odds = np.full((30, 30), -6.0)
+    odds[9:12, 9:12] = 8
+    odds[9:12, 13:15] = 7.5
+    found = find_detections(_scores(odds), threshold=0.5, min_separation_arcmin=3.5)
+    assert len(found) == 1
+    assert found["x_pixels"][0] == pytest.approx(8 * 10 + 31.5, abs=0.5)
 
 
 def test_noise_on_a_plateau_does_not_split_it():
