@@ -126,10 +126,13 @@ _REASONS = {
 
 
 def _readable(error: Exception, folder: pathlib.Path) -> InputError | None:
-    """What a user can do about ``error``; None if it is not about the disk.
+    """What a user can do about ``error``; None if it is not about writing to ``folder``.
 
     The array_record writer says in a RuntimeError's text what the system said.
     """
+    where = getattr(error, "filename", None)
+    if where and not (folder.is_relative_to(where) or pathlib.Path(where).is_relative_to(folder.parent)):
+        return None
     number = getattr(error, "errno", None)
     for known, reason in _REASONS.items():
         if number == known or (number is None and os.strerror(known) in str(error)):

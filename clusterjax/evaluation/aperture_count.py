@@ -90,7 +90,7 @@ def _smooth(images: np.ndarray, sigma: float) -> np.ndarray:
 def find_sources(
     images: Float[np.ndarray, "n y x 2"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Peaks of the smoothed W1 image: the image of each, its W1, its W1-W2, and its distance from the centre in pixels."""
+    """Peaks of the smoothed W1 image: the image of each, its W1, W1-W2 and distance from the centre in pixels."""
     ny, nx = images.shape[1:3]
     w1, w2 = (_smooth(np.nan_to_num(images[..., band]), sigma) for band, sigma in enumerate(_PSF_SIGMA_PIXELS))
     padded = np.pad(w1, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)

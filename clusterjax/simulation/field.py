@@ -1,21 +1,31 @@
 """The sky between the objects: galaxies (clustered in explicit groups), stars and AGN over a rectangle of pixels."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 
-from clusterjax.simulation.haloes import Haloes, group_density_per_deg2, sample_groups
+from clusterjax.simulation.haloes import (
+    GROUP_MASS_MSUN,
+    GROUP_REDSHIFT,
+    Haloes,
+    group_counts,
+    group_density_per_deg2,
+    sample_groups,
+)
 from clusterjax.simulation.knobs import InfraredSky
-from clusterjax.simulation.members import sample_members
+from clusterjax.simulation.members import expected_counts, sample_members
 from clusterjax.simulation.populations import (
     AGN_PER_DEG2,
     FIELD_GALAXIES,
     STAR_COLOUR_SCATTER,
     STARS,
-    THINNED_GALAXIES,
+    MagnitudeCounts,
     Sources,
     field_colour,
     field_redshift,
+    galaxy_counts,
+    galaxy_density,
     join,
     passive_colour,
     sample_agn,
@@ -73,6 +83,19 @@ def member_sources(rng: np.random.Generator, placed: PlacedHaloes, colour_scatte
     )
 
 
+@functools.cache
+def unclustered_galaxies() -> MagnitudeCounts:
+    """The field galaxies that are left when those of the group haloes are drawn one by one: the total stays as it is.
+
+    About 0.3 of them at W1 = 16, 0.75 at 17.7 and 0.93 at 20.
+    """
+    w1 = np.linspace(10.0, 21.0, 221)
+    redshift, mass = (axis.ravel() for axis in np.meshgrid(GROUP_REDSHIFT, GROUP_MASS_MSUN, indexing="ij"))
+    in_groups = expected_counts(w1, Haloes(mass, redshift)) @ group_counts().ravel()
+    share = np.clip(1 - in_groups / galaxy_density(w1), 0.0, 1.0)
+    return galaxy_counts(lambda at: np.interp(at, w1, share))
+
+
 def _sample_group_field(
     rng: np.random.Generator, sky: InfraredSky, shape: tuple[int, int], mass_max_msun: float
 ) -> tuple[PlacedHaloes, Sources]:
@@ -96,7 +119,7 @@ def sample_field(
     """
     pad = PSF_HALF_PIXELS
     area = area_deg2(shape, pad)
-    counts = THINNED_GALAXIES if sky.groups else FIELD_GALAXIES
+    counts = unclustered_galaxies() if sky.groups else FIELD_GALAXIES
     w1 = counts.sample(rng, rng.poisson(counts.per_deg2 * area))
     colour = field_colour(rng, field_redshift(rng, w1))
     galaxies = Sources(*uniform_positions(rng, len(w1), shape, pad), w1, colour)

@@ -35,7 +35,7 @@ class Haloes(NamedTuple):
 
 
 def log10_cumulative_counts(
-    redshift: Float[np.ndarray, "*n"], m500c_msun: Float[np.ndarray, "*n"]
+    redshift: Float[np.ndarray, "*#n"], m500c_msun: Float[np.ndarray, "*#n"]
 ) -> Float[np.ndarray, "*n"]:
     """log10 of dN/dz per deg2 above ``m500c_msun``: fit to Tinker et al. (2008) with Planck18.
 

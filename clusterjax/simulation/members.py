@@ -62,6 +62,25 @@ def luminosity_fraction(luminosity: Float[np.ndarray, "*n"]) -> Float[np.ndarray
     return (_NUMBER_TOTAL - np.interp(luminosity, _LUMINOSITY, _NUMBER_BELOW)) / _NUMBER_N500
 
 
+def expected_counts(w1_mag: Float[np.ndarray, " m"], haloes: Haloes) -> Float[np.ndarray, "m n"]:
+    """dN/dm of the galaxies that :func:`sample_members` draws for each halo, at each W1, on average."""
+    mass, redshift = haloes
+    m_star = characteristic_w1(redshift)
+    w1 = w1_mag[:, None]
+    luminosity = 10 ** (-0.4 * (w1 - m_star))
+    drawn = (luminosity > _FAINTEST_LUMINOSITY) & (w1 < FAINTEST_W1)
+    schechter = luminosity ** (LUMINOSITY_SLOPE + 1) * np.exp(-luminosity) * 0.4 * np.log(10) / _NUMBER_N500
+    number = richness_n500(mass) * np.exp(RICHNESS_SCATTER**2 / 2) * _POPULATED_OVER_500
+    bcg = np.exp(-0.5 * ((w1 - _bcg_w1(mass, m_star)) / _BCG_SCATTER_MAG) ** 2) / (
+        np.sqrt(2 * np.pi) * _BCG_SCATTER_MAG
+    )
+    return np.where(drawn, number * schechter, 0.0) + bcg
+
+
+def _bcg_w1(mass: np.ndarray, m_star: np.ndarray) -> np.ndarray:
+    return m_star - 1.3 - 0.5 * np.log10(mass / 3e14)
+
+
 class Members(NamedTuple):
     """Galaxies of several haloes: the halo of each, offset from its centre in pixels, W1 (Vega), redshift."""
 
@@ -103,7 +122,7 @@ def sample_members(rng: np.random.Generator, haloes: Haloes, *, pixel_scale_arcs
     radius *= np.sqrt(1 - rng.uniform(-1, 1, total) ** 2)  # projected along an isotropic line of sight
     angle = rng.uniform(0, 2 * np.pi, total)
 
-    bcg_w1 = m_star - 1.3 - 0.5 * np.log10(mass / 3e14) + rng.normal(0, _BCG_SCATTER_MAG, count)
+    bcg_w1 = _bcg_w1(mass, m_star) + rng.normal(0, _BCG_SCATTER_MAG, count)
     bcg_dy, bcg_dx = rng.normal(0, _BCG_OFFSET_PIXELS, (2, count))
     all_haloes = np.concatenate([np.arange(count), halo])
     return Members(

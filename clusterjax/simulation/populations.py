@@ -1,5 +1,6 @@
 """The unclustered sky: field galaxies, stars, AGN; and the W1-W2 colour of old galaxies. Vega magnitudes throughout."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +17,6 @@ _STAR_COUNTS = np.array([-0.2, 0.7, 0.9, 1.18, 1.7, 2.07, 2.33, 2.55, 2.73, 2.88
 _REDSHIFT_W1 = np.array([13, 14.5, 15.5, 16.5, 17.5, 18.5, 20.5])
 _REDSHIFT_MEDIAN = np.array([0.07, 0.15, 0.25, 0.45, 0.75, 0.95, 1.2])
 _REDSHIFT_SHAPE = 2.5
-
-# The share of field galaxies of each W1 that is left when the group haloes' members are drawn one by one
-_THINNING_W1 = np.array([15, 16, 17, 17.9, 19, 20.5])
-_THINNING = np.array([0.63, 0.41, 0.43, 0.60, 0.73, 0.85])
 
 # W1-W2 of a passive galaxy (Bruzual & Charlot 2003, formed at z about 2.4) at each redshift
 _COLOUR_Z = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
@@ -72,13 +69,17 @@ class MagnitudeCounts:
         return np.interp(rng.random(count) * self._cumulative[-1], self._cumulative, self._grid)
 
 
-def thinning(w1_mag: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """The share of field galaxies that stays when groups are explicit, so that the total counts stay as they are."""
-    return np.interp(w1_mag, _THINNING_W1, _THINNING)
+def galaxy_counts(keep: Callable[[np.ndarray], np.ndarray] | None = None) -> MagnitudeCounts:
+    """Field galaxies; ``keep(w1)`` is the share that is left at each magnitude."""
+    return MagnitudeCounts(_GALAXY_W1, _GALAXY_COUNTS, bright=10.0, faint=_FAINTEST_W1, keep=keep)
 
 
-FIELD_GALAXIES = MagnitudeCounts(_GALAXY_W1, _GALAXY_COUNTS, bright=10.0, faint=_FAINTEST_W1)
-THINNED_GALAXIES = MagnitudeCounts(_GALAXY_W1, _GALAXY_COUNTS, bright=10.0, faint=_FAINTEST_W1, keep=thinning)
+def galaxy_density(w1_mag: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """dN/dm per deg2 and mag of all field galaxies, in groups or not."""
+    return 10 ** np.interp(w1_mag, _GALAXY_W1, _GALAXY_COUNTS)
+
+
+FIELD_GALAXIES = galaxy_counts()
 STARS = MagnitudeCounts(_STAR_W1, _STAR_COUNTS, bright=BRIGHTEST_STAR_W1, faint=20.0)
 
 

@@ -63,8 +63,8 @@ class SimulatedConfig(tfds.core.BuilderConfig):
 class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
     """Simulated infrared cutouts in splits that share no sky."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012  (TFDS's interface)
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.1.0": "The unclustered field is thinned so that total counts stay right."}  # noqa: RUF012  (TFDS's interface)
     BUILDER_CONFIGS = [SimulatedConfig()]  # noqa: RUF012
     num_processes: int | None = None  # that simulate; None: one a core. The content does not depend on it.
 
