@@ -59,14 +59,14 @@ class Field(NamedTuple):
 
 
 def uniform_positions(
-    rng: np.random.Generator, count: int, shape: tuple[int, int], pad: float
+    rng: np.random.Generator, count: int, shape: tuple[int, int], pad: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(y, x) uniform over the area of an image of ``shape`` with ``pad`` more pixels on each side."""
     ny, nx = shape
     return rng.uniform(-0.5 - pad, ny - 0.5 + pad, count), rng.uniform(-0.5 - pad, nx - 0.5 + pad, count)
 
 
-def area_deg2(shape: tuple[int, int], pad: float = 0.0) -> float:
+def area_deg2(shape: tuple[int, int], pad: int = 0) -> float:
     """Area of an image of ``shape`` with ``pad`` more pixels on each side."""
     return (shape[0] + 2 * pad) * (shape[1] + 2 * pad) * _DEG_PER_PIXEL**2
 
