@@ -8,6 +8,7 @@ the margin shares a pixel of sky with one of another block.
 
 import functools
 
+import astropy.units as u
 import numpy as np
 from astropy_healpix import healpix_to_lonlat, lonlat_to_healpix
 from jaxtyping import Float, Int
@@ -26,7 +27,8 @@ _GALACTIC_POLE_DEG = (192.85948, 27.12825)  # ICRS
 
 def sky_block(ra_deg: Float[np.ndarray, "*n"], dec_deg: Float[np.ndarray, "*n"]) -> Int[np.ndarray, "*n"]:
     """The block of each ICRS position."""
-    return lonlat_to_healpix(np.radians(ra_deg), np.radians(dec_deg), NSIDE, order="nested").astype(np.int64)
+    block = lonlat_to_healpix(ra_deg * u.deg, dec_deg * u.deg, NSIDE, order="nested")
+    return np.asarray(block, np.int64)
 
 
 def split_of_block(block: Int[np.ndarray, "*n"]) -> np.ndarray:
