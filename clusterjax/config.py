@@ -7,6 +7,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Callable
 from typing import Any
 
 from clusterjax.errors import InputError
@@ -42,9 +43,7 @@ class DataConfig:
     num_processes: int | None = None  # that simulate; None: one a core
     # labelled_images only
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
-    image_size: int | None = (
-        None  # pixels a side that images are resampled to; None: the size of the first image
-    )
+    image_size: int | None = None  # pixels a side that images are resampled to; None: the size of the first image
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
     skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
@@ -209,9 +208,7 @@ def validate(config: ExperimentConfig) -> None:
     def choice(path, *allowed):
         value = _get(config, path)
         if value not in allowed:
-            raise InputError(
-                f"config.{path}={value!r} is unknown; use one of {', '.join(map(repr, allowed))}"
-            )
+            raise InputError(f"config.{path}={value!r} is unknown; use one of {', '.join(map(repr, allowed))}")
 
     def positive(*paths):
         for path in paths:
@@ -257,9 +254,7 @@ def validate(config: ExperimentConfig) -> None:
     fractions = config.data.object_fractions
     unknown = sorted(set(fractions) - set(OBJECT_TYPES))
     if unknown:
-        raise InputError(
-            f"config.data.object_fractions has unknown types {unknown}; use {list(OBJECT_TYPES)}"
-        )
+        raise InputError(f"config.data.object_fractions has unknown types {unknown}; use {list(OBJECT_TYPES)}")
     if any(value < 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
         raise InputError(
             f"config.data.object_fractions sums to {sum(fractions.values()):.6g}; use fractions >= 0 that sum to 1"
@@ -270,3 +265,28 @@ def _get(config, path: str):
     for name in path.split("."):
         config = getattr(config, name)
     return config
+
+
+def apply_variant(
+    config: ExperimentConfig, variant: str, variants: dict[str, Callable[[ExperimentConfig], None]]
+) -> ExperimentConfig:
+    """``config``, changed in place by ``variants[variant]`` and named after it; as it is for ''."""
+    if not variant:
+        return config
+    if variant not in variants:
+        raise InputError(f"config {config.name} has no variant {variant!r}; use {', '.join(variants)} or none")
+    variants[variant](config)
+    config.name += f"_{variant}"
+    return config
+
+
+def shrink_to_smoke(config: ExperimentConfig) -> None:
+    """A run of under a minute on two cores that goes through every room; its scores mean nothing."""
+    config.data.num_train, config.data.num_validation, config.data.num_test = 768, 128, 256
+    config.training.num_epochs = 2
+    config.training.global_batch_size = 32
+    config.training.eval_batch_size = 64
+    config.training.log_every_steps = 4
+    config.lr_range.num_steps = 24
+    config.search.map_size = 512
+    config.search.stride = 16

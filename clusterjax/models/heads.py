@@ -1,8 +1,14 @@
-"""Heads: features (batch, feature) to logits (batch, class). Dropout is given its rngs at the call."""
+"""Heads: features (batch, feature) to logits (batch, class). Dropout is given its rngs at the call.
+
+The last layer of each starts at zero: a fresh network gives every class the same probability, so the LR range test
+begins at the loss ln(classes) instead of at the scatter of random logits.
+"""
 
 from flax import nnx
 
 from clusterjax.models.layers import dense, relu
+
+_ZERO = nnx.initializers.zeros_init()
 
 
 class LinearHead(nnx.Module):
@@ -10,9 +16,7 @@ class LinearHead(nnx.Module):
 
     def __init__(self, num_features: int, num_classes: int, *, dropout: float = 0.5, dtype, rngs: nnx.Rngs):
         self.dropout = nnx.Dropout(dropout)
-        self.linear = dense(
-            num_features, num_classes, kernel_init=nnx.initializers.lecun_normal(), dtype=dtype, rngs=rngs
-        )
+        self.linear = dense(num_features, num_classes, kernel_init=_ZERO, dtype=dtype, rngs=rngs)
 
     def __call__(self, features, *, rngs: nnx.Rngs | None = None):
         return self.linear(self.dropout(features, rngs=rngs))
@@ -34,9 +38,7 @@ class VGGHead(nnx.Module):
         self.hidden1 = dense(num_features, width, dtype=dtype, rngs=rngs)
         self.hidden2 = dense(width, width, dtype=dtype, rngs=rngs)
         self.dropout = nnx.Dropout(dropout)
-        self.linear = dense(
-            width, num_classes, kernel_init=nnx.initializers.lecun_normal(), dtype=dtype, rngs=rngs
-        )
+        self.linear = dense(width, num_classes, kernel_init=_ZERO, dtype=dtype, rngs=rngs)
 
     def __call__(self, features, *, rngs: nnx.Rngs | None = None):
         x = self.dropout(relu(self.hidden1(features)), rngs=rngs)

@@ -13,10 +13,8 @@ from jaxtyping import Array, Float
 he_normal = nnx.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 
 
-def conv(
-    num_in: int, num_out: int, size: int, *, stride: int = 1, padding: int = 0, bias: bool = True, dtype, rngs
-):
-    """A square convolution with explicit zero padding, as PyTorch's ``Conv2d(num_in, num_out, size, stride, padding)``."""
+def conv(num_in: int, num_out: int, size: int, *, stride: int = 1, padding: int = 0, bias: bool = True, dtype, rngs):
+    """A square convolution with explicit zero padding, as PyTorch's ``Conv2d`` of the same arguments."""
     return nnx.Conv(
         num_in,
         num_out,
@@ -39,9 +37,7 @@ def batch_norm(num_features: int, *, dtype, rngs) -> nnx.BatchNorm:
     return nnx.BatchNorm(num_features, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
 
 
-def max_pool(
-    x: Float[Array, "batch y x feature"], size: int, stride: int
-) -> Float[Array, "batch y2 x2 feature"]:
+def max_pool(x: Float[Array, "batch y x feature"], size: int, stride: int) -> Float[Array, "batch y2 x2 feature"]:
     """Without padding; the last rows that fill no window are dropped, as in PyTorch."""
     return nnx.max_pool(x, (size, size), strides=(stride, stride), padding="VALID")
 

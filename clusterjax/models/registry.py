@@ -27,9 +27,7 @@ def model_names() -> list[str]:
     return sorted(_MODELS)
 
 
-def create_model(
-    name: str, *, num_bands: int, num_classes: int, dtype, rngs: nnx.Rngs, **kwargs
-) -> nnx.Module:
+def create_model(name: str, *, num_bands: int, num_classes: int, dtype, rngs: nnx.Rngs, **kwargs) -> nnx.Module:
     """Build a network that maps images (batch, y, x, band) to logits (batch, class).
 
     ``dtype`` is that of the activations (parameters stay float32); ``kwargs`` are the network's own and are checked

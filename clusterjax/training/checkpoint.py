@@ -1,4 +1,4 @@
-"""Orbax checkpoints of state, data iterator and everything needed to use them alone. The only place that knows Orbax."""
+"""Orbax checkpoints of state, data iterator and all that is needed to use them alone. The only place with Orbax."""
 
 import contextlib
 import dataclasses
@@ -73,9 +73,7 @@ class Checkpoints:
             return
         try:
             self.wait()
-            self._orbax.save_checkpointables_async(
-                step, {"state": state}, metrics=metrics, custom_metadata=about
-            )
+            self._orbax.save_checkpointables_async(step, {"state": state}, metrics=metrics, custom_metadata=about)
         except OSError as error:
             raise InputError(f"cannot write a checkpoint to {self.directory}: {error}") from error
 
@@ -87,7 +85,7 @@ class Checkpoints:
             return self._orbax.metadata(step).custom_metadata
 
     def restore(self, step: int, target: PyTree) -> Restored:
-        """Load into arrays of the shapes, types and shardings of ``target``; parts of the state that it lacks are not read."""
+        """Load into the shapes, types and shardings of ``target``; parts of the state that it lacks are not read."""
         with _clear_errors(self.directory / str(step)):
             context = ocp.Context()
             context.pytree.loading.partial_load = True

@@ -18,7 +18,7 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Returns ({'loss', 'accuracy'}, columns): the batches' fields but the images, without padding, plus ``scores``.
 
-    ``scores`` has shape (example, class). On several hosts each returns the columns of its own shard, and the same metrics.
+    ``scores`` has shape (example, class).
     """
     metrics = EpochMetrics.empty()
     columns, scores = [], []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.ndimage import median_filter
 from scipy.signal import savgol_filter
 
 from clusterjax.config import LrRangeConfig
@@ -14,6 +15,8 @@ from clusterjax.training.optim import with_learning_rate
 from clusterjax.training.state import TrainState
 
 _LEAST_POINTS = 8  # fewer losses than this say nothing about a slope
+_LEAST_FALL_IN_SCATTERS = 2.0
+_MEDIAN_WINDOW = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +52,7 @@ def lr_range_test(
     for rate, batch in zip(rates, batches, strict=False):
         state, scalars = train_step(with_learning_rate(state, float(rate)), batch)
         losses.append(float(scalars["loss"]))
-        if not np.isfinite(losses[-1]) or _diverged(losses, config.divergence_factor):
+        if _is_over(losses, config.divergence_factor):
             break
     return suggest_learning_rate(rates[: len(losses)], np.asarray(losses), config)
 
@@ -57,34 +60,38 @@ def lr_range_test(
 def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRangeConfig) -> LrRangeResult:
     """The rate at which the smoothed loss falls most steeply with log10(rate), before the loss's least value.
 
-    Smoothing is Savitzky-Golay of order 2 over ``config.smoothing_window`` steps (Savitzky & Golay 1964), as in the
-    reference system. No suggestion is made from losses that do not fall by more than their own scatter.
+    Smoothing is a running median of five, against single bad batches, then Savitzky-Golay of order 2 over
+    ``config.smoothing_window`` steps (Savitzky & Golay 1964), as in the reference system. No suggestion is made from losses that do not fall by more than their own scatter.
     """
-    finite = np.isfinite(losses)
-    num = len(losses) if finite.all() else int(np.argmin(finite))
+    num = next((i for i in range(len(losses)) if _is_over(losses[: i + 1], config.divergence_factor)), len(losses))
     rates, losses = rates[:num], losses[:num]
 
     def result(smoothed, suggestion, reason):
-        return LrRangeResult(
-            rates.tolist(), losses.tolist(), np.asarray(smoothed).tolist(), suggestion, reason
-        )
+        return LrRangeResult(rates.tolist(), losses.tolist(), np.asarray(smoothed).tolist(), suggestion, reason)
 
     if num < _LEAST_POINTS:
-        return result(losses, None, f"only {num} finite losses; lower lr_range.lr_min={config.lr_min}")
-    smoothed = savgol_filter(losses, min(config.smoothing_window, num), 2) if num > 3 else losses
-    lowest = int(np.argmin(smoothed))
-    scatter = np.std(losses - smoothed)
-    if lowest < 2 or smoothed[:lowest].max() - smoothed[lowest] < scatter:
-        return result(
-            smoothed,
-            None,
-            "the loss does not fall by more than its scatter; raise lr_range.lr_max or num_steps",
-        )
-    slope = np.gradient(smoothed, np.log10(rates))
-    steepest = int(np.argmin(slope[: lowest + 1]))
+        return result(losses, None, f"only {num} losses before it diverged; lower lr_range.lr_min={config.lr_min}")
+    window = min(config.smoothing_window, num)
+    # A single batch that blows up would bend a parabola over the whole window.
+    calm = median_filter(losses, _MEDIAN_WINDOW, mode="nearest")
+    smoothed = savgol_filter(calm, window, 2)
+    # Near its ends the smoothing hangs on few losses, and its slope is mostly noise.
+    inner = slice(window // 4, num - window // 4)
+    lowest = int(np.argmin(smoothed[inner]))
+    # Of pure noise, the smoothed curve still spans about 1.5 times the scatter.
+    least_fall = max(_LEAST_FALL_IN_SCATTERS * np.std(calm - smoothed), 1e-3)
+    if np.max(smoothed[inner][: lowest + 1]) - smoothed[inner][lowest] < least_fall:
+        return result(smoothed, None, "the loss does not fall by more than its scatter; raise lr_range.num_steps")
+    slope = np.gradient(smoothed, np.log10(rates))[inner]
+    steepest = inner.start + int(np.argmin(slope[: lowest + 1]))
     return result(smoothed, float(rates[steepest]), "steepest descent of the smoothed loss")
 
 
-def _diverged(losses: list[float], factor: float) -> bool:
-    recent = np.convolve(losses, np.ones(5) / 5, mode="valid") if len(losses) >= 5 else np.asarray(losses[:1])
-    return bool(recent[-1] > factor * max(recent.min(), 1e-12))
+def _is_over(losses, divergence_factor: float) -> bool:
+    """True if the last loss is not finite, or the median of the last five exceeds the factor times its least value."""
+    if not np.isfinite(losses[-1]):
+        return True
+    if len(losses) < _MEDIAN_WINDOW:
+        return False
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(losses, _MEDIAN_WINDOW), axis=-1)
+    return bool(medians[-1] > divergence_factor * medians.min())

@@ -26,14 +26,10 @@ def make_schedule(
     elif config.schedule == "cosine":
         main = optax.cosine_decay_schedule(learning_rate, max(1, num_epochs * steps_per_epoch - warmup_steps))
     else:
-        raise InputError(
-            f"config.optim.schedule={config.schedule!r} is unknown; use constant, exponential or cosine"
-        )
+        raise InputError(f"config.optim.schedule={config.schedule!r} is unknown; use constant, exponential or cosine")
     if not warmup_steps:
         return main
-    return optax.join_schedules(
-        [optax.linear_schedule(0.0, learning_rate, warmup_steps), main], [warmup_steps]
-    )
+    return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup_steps), main], [warmup_steps])
 
 
 def make_optimizer(config: OptimConfig) -> optax.GradientTransformation:
@@ -41,9 +37,7 @@ def make_optimizer(config: OptimConfig) -> optax.GradientTransformation:
     if config.name not in OPTIMIZERS:
         raise InputError(f"config.optim.name={config.name!r} is unknown; use one of {', '.join(OPTIMIZERS)}")
     if config.weight_decay and config.name != "adamw":
-        raise InputError(
-            f"config.optim.weight_decay={config.weight_decay} needs name='adamw', not {config.name!r}"
-        )
+        raise InputError(f"config.optim.weight_decay={config.weight_decay} needs name='adamw', not {config.name!r}")
 
     def build(learning_rate):
         if config.name == "adamw":

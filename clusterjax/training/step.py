@@ -41,9 +41,7 @@ def make_train_step(
         images = batch["image"] if prepare is None else prepare(batch["image"], augment_key)
 
         def mean_loss(params):
-            logits, model_state = forward(
-                graphdef, params, state.model_state, images, dropout_key=dropout_key
-            )
+            logits, model_state = forward(graphdef, params, state.model_state, images, dropout_key=dropout_key)
             outputs = example_outputs(logits, batch["label"], batch["valid"], label_smoothing)
             metrics = EpochMetrics.single_from_model_output(**outputs)
             return metrics.loss.compute(), (metrics.accuracy.compute(), model_state)
@@ -56,7 +54,7 @@ def make_train_step(
             model_state=model_state,
             opt_state=opt_state,
         )
-        return new_state, {"loss": loss, "accuracy": accuracy, "grad_norm": optax.global_norm(grads)}
+        return new_state, {"loss": loss, "accuracy": accuracy, "grad_norm": optax.tree.norm(grads)}
 
     return train_step
 
@@ -75,7 +73,7 @@ def make_predict(graphdef: nnx.GraphDef, transform: Callable[[Images], Images] |
 
 
 def make_eval_step(graphdef: nnx.GraphDef, mesh: Mesh, transform: Callable[[Images], Images] | None = None):
-    """Build ``(params, model_state, metrics, batch) -> (metrics, scores (batch, class))``, compiled; metrics accumulate."""
+    """Build ``(params, model_state, metrics, batch) -> (metrics, scores (batch, class))``; metrics accumulate."""
     everywhere, split = replicated(mesh), split_along_batch(mesh)
 
     @functools.partial(

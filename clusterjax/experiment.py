@@ -1,0 +1,145 @@
+"""From a config to the objects that jobs work with: data set, network, compiled steps."""
+
+import dataclasses
+import importlib
+import json
+import pathlib
+from typing import Any
+
+import jax
+from flax import nnx
+from jax.sharding import Mesh
+
+from clusterjax.arrays import PyTree
+from clusterjax.config import ExperimentConfig, from_json, to_json
+from clusterjax.data.preprocess import Preprocess
+from clusterjax.errors import InputError
+from clusterjax.models import create_model
+from clusterjax.training.checkpoint import Checkpoints, find_checkpoint
+from clusterjax.training.optim import make_optimizer
+from clusterjax.training.state import TrainState, create_state
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetFacts:
+    """What a network must know of the data that it was trained on, to be used without them."""
+
+    class_names: tuple[str, ...]
+    bands: tuple[str, ...]  # as the network sees them
+    image_size: int  # pixels a side of the cutouts, before any resize
+    preprocess: Preprocess
+    pixel_scale_arcsec: float | None = None
+    units: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**values, "preprocess": self.preprocess.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "DatasetFacts":
+        return cls(
+            **{
+                **values,
+                "class_names": tuple(values["class_names"]),
+                "bands": tuple(values["bands"]),
+                "preprocess": Preprocess.from_dict(values["preprocess"]),
+            }
+        )
+
+    def class_index(self, name: str) -> int:
+        if name not in self.class_names:
+            raise InputError(
+                f"config.search.positive_class={name!r} is no class of this network; it has {list(self.class_names)}"
+            )
+        return self.class_names.index(name)
+
+
+def make_builder(config: ExperimentConfig):
+    """The TFDS builder of ``config.data``; nothing is built yet."""
+    name = config.data.builder
+    folder = pathlib.Path(importlib.import_module("tfds_builders").__path__[0])
+    known = sorted(path.parent.name for path in folder.glob("*/*_dataset_builder.py"))
+    if name not in known:
+        raise InputError(f"config.data.builder={name!r} is unknown; use one of {', '.join(known)}")
+    module = importlib.import_module(f"tfds_builders.{name}.{name}_dataset_builder")
+    return module.make_builder(config.data, config.simulation)
+
+
+def dataset_facts(config: ExperimentConfig, builder) -> DatasetFacts:
+    """Read from the metadata of a data set that is built."""
+    metadata = builder.info.metadata
+    preprocess = Preprocess.from_metadata(config.data, metadata)
+    return DatasetFacts(
+        class_names=tuple(builder.info.features["label"].names),
+        bands=preprocess.bands,
+        image_size=builder.info.features["image"].shape[0],
+        preprocess=preprocess,
+        pixel_scale_arcsec=metadata.get("pixel_scale_arcsec"),
+        units=metadata.get("units", ""),
+    )
+
+
+@dataclasses.dataclass
+class Network:
+    """A network with its weights, and what it needs to be used."""
+
+    graphdef: nnx.GraphDef
+    state: TrainState
+    facts: DatasetFacts
+    config: ExperimentConfig
+    step: int = 0
+    source: str = ""  # the checkpoint it came from
+
+    def about(self) -> dict[str, Any]:
+        """What goes into a checkpoint so that it can be used alone."""
+        return {"config": json.loads(to_json(self.config)), "facts": self.facts.to_dict()}
+
+
+def create_network(config: ExperimentConfig, facts: DatasetFacts, mesh: Mesh) -> tuple[Network, Any]:
+    """(network with fresh weights, its optimizer)."""
+    tx = make_optimizer(config.optim)
+
+    def build(rngs: nnx.Rngs) -> nnx.Module:
+        return create_model(
+            config.model.name,
+            num_bands=len(facts.bands),
+            num_classes=len(facts.class_names),
+            dtype=config.model.dtype,
+            rngs=rngs,
+            **config.model.kwargs,
+        )
+
+    graphdef, state = create_state(build, tx, mesh, seed=config.seed)
+    return Network(graphdef, state, facts, config), tx
+
+
+def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) -> Network:
+    """The network of a checkpoint, from the checkpoint alone: config and normalisation are in it.
+
+    Raises InputError where it cannot be read, or is of another model than ``expected``.
+    """
+    folder, step = find_checkpoint(path)
+    with Checkpoints(folder) as checkpoints:
+        about = checkpoints.about(step)
+        if not about or "config" not in about or "facts" not in about:
+            raise InputError(f"checkpoint {folder / str(step)} was not written by clusterjax: it has no config")
+        config, facts = from_json(json.dumps(about["config"])), DatasetFacts.from_dict(about["facts"])
+        if expected is not None and expected.model != config.model:
+            raise InputError(
+                f"checkpoint {folder / str(step)} is of model {_describe(config)}, the config asks for "
+                f"{_describe(expected)}; give the checkpoint's own config, or none"
+            )
+        network, _ = create_network(config, facts, mesh)
+        weights: PyTree = {"params": network.state.params, "model_state": network.state.model_state}
+        weights = checkpoints.restore(step, weights).state
+    network.state = network.state.replace(**weights)
+    return dataclasses.replace(network, step=step, source=str(folder / str(step)))
+
+
+def _describe(config: ExperimentConfig) -> str:
+    options = "".join(f" {name}={value!r}" for name, value in sorted(config.model.kwargs.items()))
+    return config.model.name + options
+
+
+def count_parameters(params: PyTree) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

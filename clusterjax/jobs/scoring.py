@@ -1,0 +1,134 @@
+"""The job evaluate: scores of the validation and test splits, and all that follows from them."""
+
+import numpy as np
+from astropy.table import Table
+
+from clusterjax.data.loader import make_eval_loader
+from clusterjax.data.sources import open_source
+from clusterjax.errors import InputError
+from clusterjax.evaluation.aperture_count import ApertureCount, fit_aperture_count
+from clusterjax.evaluation.binary import binary_metrics, fit_threshold
+from clusterjax.evaluation.headline import INFRARED_HARD_MOCK, Observer, binary_headline, multiclass_headline
+from clusterjax.evaluation.multiclass import multiclass_metrics
+from clusterjax.jobs.learning import build
+from clusterjax.jobs.session import Session, is_done, say, write_json
+from clusterjax.parallel import check_divisible
+from clusterjax.report.console import headline_text
+from clusterjax.sky.catalogues import write_table
+from clusterjax.training.evaluate import evaluate as run_evaluation
+from clusterjax.training.step import make_eval_step
+
+SPLITS = ("validation", "test")
+CLASSICAL = "aperture_count"  # column of the classical observer's score
+CLASSICAL_TRAINING_CUTOUTS = 12_000
+INFRARED_BANDS = ("W1", "W2")
+_PART = 1024
+
+
+def evaluate(session: Session) -> None:
+    """Score both splits with the best checkpoint; write predictions_*.fits and .ecsv, metrics.json, headline.ecsv."""
+    network = session.trained_network()
+    folder = session.folder("evaluation")
+    builder = build(session)
+    made_from = {"checkpoint": network.source, "data": builder.info.full_name}
+    if is_done(folder / "metrics.json", made_from):
+        say(f"evaluation of {network.source} is done: {folder}")
+        return
+    features = builder.info.features
+    if tuple(features["label"].names) != network.facts.class_names:
+        raise InputError(
+            f"{builder.info.full_name} has the classes {features['label'].names}, checkpoint {network.source} has "
+            f"{list(network.facts.class_names)}; evaluate on a data set with the same classes"
+        )
+    check_divisible("config.training.eval_batch_size", session.config.training.eval_batch_size, session.mesh.size)
+    say(f"evaluating {network.source}")
+    eval_step = make_eval_step(network.graphdef, session.mesh, network.facts.preprocess)
+    classical = _fit_classical(builder)
+    tables, losses = {}, {}
+    for split in SPLITS:
+        source = open_source(builder, split)
+        batches = make_eval_loader(source, session.config.data, batch_size=session.config.training.eval_batch_size)
+        losses[split], columns = run_evaluation(eval_step, network.state, batches, session.mesh)
+        tables[split] = _predictions(columns, features, network.facts.class_names)
+        if classical is not None:
+            tables[split][CLASSICAL] = _score_in_parts(classical, source)
+        write_table(folder / f"predictions_{split}", tables[split])
+    metrics = _metrics(tables, losses, network.facts.class_names)
+    headline = make_headline(tables["test"], metrics, network.config.model.name, network.facts.class_names)
+    headline.write(folder / "headline.ecsv", overwrite=True)
+    write_json(folder / "metrics.json", {"made_from": made_from, **metrics})
+    print(headline_text(headline), flush=True)
+    say(f"predictions and metrics: {folder}")
+
+
+def _fit_classical(builder) -> ApertureCount | None:
+    """The aperture count, fitted on training cutouts; None for images that are not of the infrared sky."""
+    metadata = builder.info.metadata or {}
+    if metadata.get("input_kind") != "sky" or tuple(metadata["bands"]) != INFRARED_BANDS:
+        return None
+    source = open_source(builder, "train")
+    records = [source[i] for i in range(min(len(source), CLASSICAL_TRAINING_CUTOUTS))]
+    columns = (np.stack([record[name] for record in records]) for name in ("image", "label", "redshift"))
+    return fit_aperture_count(*columns)
+
+
+def _score_in_parts(observer: ApertureCount, source) -> np.ndarray:
+    """The observer's score of every record, a part at a time: a split need not fit into memory."""
+    parts = [range(start, min(start + _PART, len(source))) for start in range(0, len(source), _PART)]
+    return np.concatenate([observer(np.stack([source[i]["image"] for i in part])) for part in parts])
+
+
+def _predictions(columns: dict[str, np.ndarray], features, class_names) -> Table:
+    """A row an example: what the data set knows of it, and ``score`` (two classes) or ``score_<class>`` for each."""
+    scores = columns.pop("scores")
+    table = Table({name: values for name, values in columns.items() if values.ndim == 1})
+    if "object_type" in table.colnames:
+        table["object_type"] = np.asarray(features["object_type"].names)[table["object_type"]]
+    if len(class_names) == 2:
+        table["score"] = scores[:, 1]
+    else:
+        for i, name in enumerate(class_names):
+            table[f"score_{name}"] = scores[:, i]
+    return table
+
+
+def scores_of(table: Table, class_names) -> np.ndarray:
+    """(example, class) scores of a predictions table."""
+    if len(class_names) == 2:
+        return np.stack([1 - table["score"], table["score"]], axis=1)
+    return np.stack([table[f"score_{name}"] for name in class_names], axis=1)
+
+
+def _metrics(tables: dict[str, Table], losses: dict, class_names) -> dict:
+    """Per split: loss, and every figure of the network and of the classical observer, whose threshold is the
+    validation split's best."""
+    result: dict = {}
+    for split, table in tables.items():
+        label = np.asarray(table["label"])
+        if len(class_names) == 2:
+            figures = binary_metrics(label, np.asarray(table["score"], float))
+        else:
+            figures = multiclass_metrics(label, scores_of(table, class_names), class_names)
+        result[split] = {"loss": losses[split]["loss"], **figures}
+    if CLASSICAL in tables["test"].colnames:
+        validation = tables["validation"]
+        threshold = fit_threshold(np.asarray(validation["label"]), np.asarray(validation[CLASSICAL], float))
+        test = tables["test"]
+        figures = binary_metrics(np.asarray(test["label"]), np.asarray(test[CLASSICAL], float), threshold=threshold)
+        result[CLASSICAL] = {"threshold": threshold, **figures}
+    return result
+
+
+def make_headline(test: Table, metrics: dict, model_name: str, class_names) -> Table:
+    """The network beside the classical observer on the same draws, and the published figure of the same task."""
+    label = np.asarray(test["label"])
+    if len(class_names) != 2:
+        return multiclass_headline(model_name, label, scores_of(test, class_names), class_names)
+    observers = [Observer(model_name, np.asarray(test["score"], float))]
+    has_classical = CLASSICAL in test.colnames
+    if has_classical:
+        scores = np.asarray(test[CLASSICAL], float)
+        observers.append(Observer("aperture count", scores, threshold=metrics[CLASSICAL]["threshold"]))
+    redshift = np.asarray(test["redshift"], float) if "redshift" in test.colnames else None
+    ceiling = INFRARED_HARD_MOCK if has_classical else None
+    return binary_headline(label, observers, redshift=redshift, ceiling=ceiling)

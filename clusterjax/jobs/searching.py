@@ -1,0 +1,169 @@
+"""The job scan: a map, real or simulated, into a score map and a table of candidates."""
+
+import dataclasses
+import time
+
+import numpy as np
+from astropy.table import Table
+
+from clusterjax import __version__
+from clusterjax.config import SearchConfig
+from clusterjax.errors import InputError
+from clusterjax.experiment import Network
+from clusterjax.jobs.session import Session, is_done, say, write_json
+from clusterjax.parallel import check_divisible
+from clusterjax.search.detect import find_detections
+from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, summarise
+from clusterjax.search.scan import scan_map
+from clusterjax.simulation.maps import simulate_map
+from clusterjax.sky.catalogues import read_table, with_positions, write_table
+from clusterjax.sky.fits import read_sky_map, write_probability_map, write_sky_map
+from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.training.step import make_predict
+
+SIMULATED_SKIES = ("ir_cutouts",)  # data sets of which a whole map can be simulated
+MASS_EDGES_MSUN = (1e14, 1.5e14, 2e14, 3e14, 5e14, 1e15)
+COMPLETE_ABOVE_MSUN = 3e14
+_LOWEST_THRESHOLD = 0.05  # of the completeness curve
+
+
+def can_scan(config) -> bool:
+    """True if there is a map to scan: given, or simulated like the data set."""
+    return bool(config.search.images) or config.data.builder in SIMULATED_SKIES
+
+
+def scan(session: Session) -> None:
+    """Scan, detect, match; write score.fits, candidates, sources, matches and summary.json into the workdir's scan/."""
+    network, config = session.trained_network(), session.config
+    check_divisible("config.search.batch_size", config.search.batch_size, session.mesh.size)
+    folder = session.folder("scan")
+    made_from = {
+        "checkpoint": network.source,
+        "search": dataclasses.asdict(config.search),
+        "simulation": None if config.search.images else dataclasses.asdict(config.simulation),
+    }
+    if is_done(folder / "summary.json", made_from):
+        say(f"scan with {network.source} is done: {folder}")
+        return
+    sky, sources = _open_map(config, network)
+    started = time.perf_counter()
+    probability_map = search_map(network, sky, config.search, session.mesh)
+    seconds = time.perf_counter() - started
+    num_windows = int(np.isfinite(probability_map.score).sum())
+    say(
+        f"scanned {num_windows} windows, {probability_map.area_deg2:.2f} deg2, in {seconds:.0f} s "
+        f"({num_windows / seconds:.0f} windows/s, compilation included)"
+    )
+    provenance = {
+        "model": network.config.model.name,
+        "checkpoint": network.source,
+        "map": ", ".join(config.search.images) or "simulated",
+        "software": f"clusterjax {__version__}",
+    }
+    write_probability_map(folder / "score.fits", probability_map, provenance=provenance)
+    if not config.search.images:
+        write_sky_map(folder / "simulated_map.fits", sky)
+    summary = _detect_and_match(config.search, probability_map, sources, folder)
+    write_json(
+        folder / "summary.json",
+        {"made_from": made_from, "seconds": seconds, "num_windows": num_windows, "provenance": provenance, **summary},
+    )
+    say(f"score map and {summary['num_detections']} candidates: {folder}")
+
+
+def search_map(network: Network, sky: SkyMap, config: SearchConfig, mesh) -> ProbabilityMap:
+    """Scan ``sky`` with the network, its own window size and normalisation."""
+    positive = network.facts.class_index(config.positive_class)
+    predict_classes = make_predict(network.graphdef)
+    params, model_state = network.state.params, network.state.model_state
+    return scan_map(
+        lambda images: predict_classes(params, model_state, images)[:, positive],
+        sky,
+        size=network.facts.image_size,
+        stride=config.stride,
+        batch_size=config.batch_size,
+        transform=network.facts.preprocess,
+        mesh=mesh,
+        min_valid_fraction=config.min_valid_fraction,
+    )
+
+
+def _open_map(config, network: Network) -> tuple[SkyMap, Table | None]:
+    """(map, known sources or None): what the config names, or a fresh simulated sky with its truth."""
+    search = config.search
+    known = with_positions(read_table(search.catalogue)) if search.catalogue else None
+    all_bands = network.facts.preprocess.statistics.bands
+    if search.images:
+        sky = read_sky_map(search.images, bands=all_bands)
+        _compare_pixel_scales(sky, network)
+        return sky, known
+    if config.data.builder not in SIMULATED_SKIES:
+        raise InputError(
+            f"there is no simulated map for {config.data.builder}; give the images to scan by --map=FILE.fits"
+        )
+    say(f"simulating a map of {search.map_size} x {search.map_size} pixels")
+    sky, truth = simulate_map(
+        config.simulation,
+        seed=search.map_seed,
+        shape=(search.map_size, search.map_size),
+        ra_deg=search.map_ra_deg,
+        dec_deg=search.map_dec_deg,
+        cluster_boost=search.cluster_boost,
+    )
+    return sky, truth if known is None else known
+
+
+def _compare_pixel_scales(sky: SkyMap, network: Network) -> None:
+    trained = network.facts.pixel_scale_arcsec
+    if trained is not None and abs(sky.pixel_scale_arcsec / trained - 1) > 0.02:
+        say(
+            f'warning: the map has {sky.pixel_scale_arcsec:.3f}" pixels, the network was trained on {trained:.3f}"; '
+            "its scores mean little until the map is resampled"
+        )
+
+
+def _detect_and_match(search: SearchConfig, probability_map: ProbabilityMap, sources: Table | None, folder) -> dict:
+    """Write candidates.*, and where there are sources: sources.*, matches.*, completeness tables. Returns a summary."""
+    options = {"min_separation_arcmin": search.min_separation_arcmin}
+    detections = find_detections(probability_map, threshold=search.threshold, **options)
+    if sources is None:
+        write_table(folder / "candidates", detections)
+        return {"num_detections": len(detections), "area_deg2": probability_map.area_deg2}
+    simulated = "m500c_msun" in sources.colnames and "object_type" in sources.colnames and not search.catalogue
+    if simulated:
+        sources = sources[np.asarray(sources["m500c_msun"]) >= search.truth_mass_msun]
+    matching = match_detections(
+        detections, sources, radius_arcmin=search.match_radius_arcmin, probability_map=probability_map
+    )
+    write_table(folder / "candidates", matching.detections)
+    write_table(folder / "sources", matching.sources)
+    write_table(folder / "matches", matching.pairs())
+    summary = summarise(matching, probability_map)
+    if simulated:
+        massive = np.asarray(sources["m500c_msun"]) >= COMPLETE_ABOVE_MSUN
+        lowest = find_detections(probability_map, threshold=min(_LOWEST_THRESHOLD, search.threshold), **options)
+        curve = completeness_curve(
+            lowest,
+            sources,
+            radius_arcmin=search.match_radius_arcmin,
+            probability_map=probability_map,
+            complete_for=massive,
+        )
+        write_table(folder / "completeness_curve", curve)
+        by_mass = completeness_in_bins(matching, "m500c_msun", MASS_EDGES_MSUN)
+        write_table(folder / "completeness_by_mass", by_mass)
+        searched = np.asarray(matching.sources["searched"], bool) & massive
+        summary["num_massive"] = int(searched.sum())
+        if searched.any():
+            summary["completeness_massive"] = float(matching.source_is_found[searched].mean())
+        summary["curve_at_one_false_per_deg2"] = best_below_false_rate(curve, 1.0)
+    return summary
+
+
+def best_below_false_rate(curve: Table, false_per_deg2: float) -> dict:
+    """The row of greatest completeness among those with at most so many false candidates per deg2."""
+    allowed = curve[np.asarray(curve["false_per_deg2"]) <= false_per_deg2]
+    if not len(allowed):
+        return {}
+    best = allowed[int(np.argmax(np.nan_to_num(allowed["completeness"])))]
+    return {name: float(best[name]) for name in ("threshold", "completeness", "purity", "false_per_deg2")}

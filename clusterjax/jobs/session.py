@@ -1,0 +1,97 @@
+"""What all jobs share: config, workdir, mesh, and what is already done."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+from typing import Any
+
+from jax.sharding import Mesh
+
+from clusterjax.config import ExperimentConfig, to_json
+from clusterjax.errors import InputError
+from clusterjax.experiment import Network, load_network
+
+# Fields that may differ when a run is taken up again: they do not change the weights.
+_FREE_FIELDS = (
+    "search.", "data.data_dir", "data.num_processes", "data.num_workers", "data.num_read_threads",
+    "training.eval_batch_size", "training.checkpoint_every_steps", "training.log_every_steps",
+)  # fmt: skip
+
+
+@dataclasses.dataclass
+class Session:
+    """One run of the program. ``network``: of ``--checkpoint``, else the workdir's best once it is asked for."""
+
+    config: ExperimentConfig
+    workdir: pathlib.Path
+    mesh: Mesh
+    network: Network | None = None
+
+    def trained_network(self) -> Network:
+        """The network of ``--checkpoint``, else of least validation loss in the workdir."""
+        if self.network is None:
+            self.network = load_network(self.workdir / "checkpoints", self.mesh, expected=self.config)
+        return self.network
+
+    def folder(self, name: str) -> pathlib.Path:
+        path = self.workdir / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def open_workdir(workdir: pathlib.Path) -> None:
+    """Make the folder. Raises InputError where nothing can be written."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"workdir {workdir} is not writable ({error.strerror}); give another one by --workdir"
+        ) from error
+
+
+def keep_config(workdir: pathlib.Path, config: ExperimentConfig) -> None:
+    """Write config.json. Raises InputError for a workdir that holds a run with another config."""
+    path = workdir / "config.json"
+    new = json.loads(to_json(config))
+    if path.exists() and (workdir / "checkpoints").exists():
+        old = json.loads(path.read_text())
+        changed = [name for name in _differences(old, new) if not name.startswith(_FREE_FIELDS)]
+        if changed:
+            raise InputError(
+                f"workdir {workdir} holds a run with another config ({', '.join(changed[:5])} differ); "
+                "give another --workdir, or remove it"
+            )
+    write_json(path, new)
+
+
+def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    names = []
+    for key in sorted(set(old) | set(new)):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            names += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            names.append(prefix + key)
+    return names
+
+
+def write_json(path: pathlib.Path, values: Any) -> None:
+    """Whole or not at all, so that a kill leaves no half file."""
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(json.dumps(values, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def is_done(path: pathlib.Path, made_from: dict) -> bool:
+    """True if the result at ``path``, JSON with a field ``made_from``, was made from the same inputs."""
+    if not path.exists():
+        return False
+    return json.loads(path.read_text()).get("made_from") == json.loads(json.dumps(made_from))

@@ -1,0 +1,105 @@
+"""The program: ``python -m clusterjax.main --config=configs/alexnet_ir.py``."""
+
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from clusterjax.errors import InputError
+
+JOBS = ("all", "build", "lr_range_test", "train", "evaluate", "scan", "report")
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Experiment: a file of configs/, with :variant after it. --config.x.y=z overrides a field."
+)
+_JOB = flags.DEFINE_enum("job", "all", JOBS, "What to do; all does the others in turn and skips what is done.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "For evaluate and scan: a workdir, its checkpoints folder, or one step's folder."
+)
+_MAP = flags.DEFINE_multi_string("map", None, "For scan: a FITS image with all bands, or one file a band (repeat it).")
+_CATALOGUE = flags.DEFINE_string("catalogue", None, "For scan: a table of known objects to match candidates with.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod slice or cluster first.")
+
+USAGE_ERROR = 2
+
+
+def main(argv: Sequence[str]) -> None:
+    if len(argv) > 1:
+        raise InputError(f"unexpected arguments {list(argv[1:])}; options start with --")
+    # XLA prints the machine's features at each start otherwise.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.set_verbosity(logging.WARNING)
+    from clusterjax import config as schema
+    from clusterjax import jobs  # imports jax: only now, so that --help is quick
+
+    if _DISTRIBUTED.value:
+        from clusterjax import parallel
+
+        parallel.initialise_distributed()
+    config = _CONFIG.value
+    if config is None and _CHECKPOINT.value is None:
+        raise InputError("give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate or scan")
+    if config is not None:
+        schema.validate(config)
+    if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "scan"):
+        raise InputError(f"--checkpoint goes with --job=evaluate or scan, not --job={_JOB.value}")
+    jobs.run(
+        _JOB.value,
+        config,
+        workdir=None if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value),
+        checkpoint=None if _CHECKPOINT.value is None else pathlib.Path(_CHECKPOINT.value),
+        images=tuple(_MAP.value or ()),
+        catalogue=_CATALOGUE.value,
+    )
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """absl's parser, but a mistake in ``--config`` or one of its fields is one line without a traceback."""
+    for argument in argv[1:]:
+        name, _, value = argument.lstrip("-").partition("=")
+        path = value.rsplit(":", 1)[0] if ".py:" in value else value
+        if name == "config" and not pathlib.Path(path).is_file():
+            _fail(f"config file {path} does not exist; the shipped ones are in configs/")
+    try:
+        rest = flags.FLAGS(list(argv))
+        if _CONFIG.value is not None:
+            vars(_CONFIG.value)  # a config file that failed raises only when it is used
+        return rest
+    except flags.Error as error:
+        _fail(str(error))
+    except (KeyError, AttributeError) as error:
+        _fail(f"{error.args[0] if error.args else error}; see clusterjax/config.py for the fields")
+    except InputError as error:
+        _fail(str(error))
+    except Exception as error:  # a config file is a program: whatever it raises is the user's
+        _fail(f"the config cannot be loaded: {type(error).__name__}: {error}")
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(USAGE_ERROR)
+
+
+def _run(argv: Sequence[str]) -> None:
+    from clusterjax.training.interruption import Interrupted
+
+    signal.signal(signal.SIGTERM, lambda signum, _frame: sys.exit(128 + signum))
+    try:
+        main(argv)
+    except InputError as error:
+        _fail(str(error))
+    except Interrupted as stopped:
+        print(f"\ninterrupted: {stopped}", file=sys.stderr)
+        sys.exit(128 + stopped.signum)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from the last finished part", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+if __name__ == "__main__":
+    app.run(_run, flags_parser=_parse_flags)

@@ -1,0 +1,37 @@
+"""AlexNetVGG on your own labelled images: a folder with a subfolder a class, or a table with file and label.
+
+    python -m clusterjax.main --config=configs/alexnet_images.py --config.data.images=FOLDER
+
+See tfds_builders/labelled_images/README.md for the layouts. With ``--map=FILE.fits --config.search.positive_class=CLASS``
+the trained network also scans a map.
+"""
+
+from clusterjax.config import (
+    AugmentConfig,
+    DataConfig,
+    ExperimentConfig,
+    ModelConfig,
+    TrainingConfig,
+    apply_variant,
+)
+
+
+def get_config(variant: str = "") -> ExperimentConfig:
+    config = ExperimentConfig(
+        name="alexnet_images",
+        data=DataConfig(builder="labelled_images", image_size=128),
+        model=ModelConfig("alexnet_vgg", {"stem_stride": 4, "head_width": 1024, "dropout": 0.5}),
+        augment=AugmentConfig(rotation_deg=180.0, flip=True, shift_fraction=0.05, scale=1.1),
+        training=TrainingConfig(num_epochs=40, global_batch_size=64, early_stop_patience=10),
+    )
+    config.optim.decay_per_epoch = 0.95
+    return apply_variant(config, variant, {"smoke": _shrink})
+
+
+def _shrink(config: ExperimentConfig) -> None:
+    config.data.image_size = 64
+    config.model.kwargs["stem_stride"] = 4
+    config.training.num_epochs = 1
+    config.training.global_batch_size = 16
+    config.training.eval_batch_size = 64
+    config.lr_range.num_steps = 16

@@ -1,0 +1,36 @@
+"""AlexNetVGG on simulated unWISE W1 and W2 cutouts, then a scan of a simulated map that it has never seen.
+
+    python -m clusterjax.main --config=configs/alexnet_ir.py
+
+Variants: ``:smoke`` (under a minute: every job once, scores that mean nothing) and ``:paper`` (224 px input and the
+reference system's settings; for an accelerator).
+"""
+
+from clusterjax.config import (
+    DataConfig,
+    ExperimentConfig,
+    ModelConfig,
+    TrainingConfig,
+    apply_variant,
+    shrink_to_smoke,
+)
+
+
+def get_config(variant: str = "") -> ExperimentConfig:
+    config = ExperimentConfig(
+        name="alexnet_ir",
+        data=DataConfig(builder="ir_cutouts", num_train=20_000),
+        # Made for 224 px, the original stem's stride of 4 steps over a whole point-spread function at 64 px.
+        model=ModelConfig("alexnet_vgg", {"stem_stride": 3, "head_width": 1024, "dropout": 0.5}),
+        training=TrainingConfig(num_epochs=6, global_batch_size=64),
+    )
+    return apply_variant(config, variant, {"smoke": shrink_to_smoke, "paper": _use_paper_settings})
+
+
+def _use_paper_settings(config: ExperimentConfig) -> None:
+    """Fomicheva (2025): AlexNet as it is, 224 px, Adam at the range test's rate, decay 0.8 an epoch, batch 64."""
+    config.data.input_size = 224
+    config.model.kwargs = {"stem_stride": 4, "head_width": 4096, "dropout": 0.5}
+    config.optim.decay_per_epoch = 0.8
+    config.training.num_epochs = 20
+    config.training.early_stop_patience = None
