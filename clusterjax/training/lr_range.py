@@ -61,7 +61,8 @@ def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRange
     """The rate at which the smoothed loss falls most steeply with log10(rate), before the loss's least value.
 
     Smoothing is a running median of five, against single bad batches, then Savitzky-Golay of order 2 over
-    ``config.smoothing_window`` steps (Savitzky & Golay 1964), as in the reference system. No suggestion is made from losses that do not fall by more than their own scatter.
+    ``config.smoothing_window`` steps (Savitzky & Golay 1964), as in the reference system. No suggestion is made from
+    losses that do not fall by more than their own scatter.
     """
     num = next((i for i in range(len(losses)) if _is_over(losses[: i + 1], config.divergence_factor)), len(losses))
     rates, losses = rates[:num], losses[:num]
@@ -79,7 +80,7 @@ def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRange
     inner = slice(window // 4, num - window // 4)
     lowest = int(np.argmin(smoothed[inner]))
     # Of pure noise, the smoothed curve still spans about 1.5 times the scatter.
-    least_fall = max(_LEAST_FALL_IN_SCATTERS * np.std(calm - smoothed), 1e-3)
+    least_fall = max(_LEAST_FALL_IN_SCATTERS * 1.4826 * np.median(np.abs(losses - smoothed)), 1e-3)
     if np.max(smoothed[inner][: lowest + 1]) - smoothed[inner][lowest] < least_fall:
         return result(smoothed, None, "the loss does not fall by more than its scatter; raise lr_range.num_steps")
     slope = np.gradient(smoothed, np.log10(rates))[inner]
