@@ -1,6 +1,6 @@
 """How fast the simulated sky is made, on one core: ``python benchmarks/simulation.py``.
 
-Claimed: 250 cutouts of 64 x 64 x 2 pixels a second and core without group haloes, 120 with; a map of 2048 x 2048 pixels in
+Claimed: 250 cutouts of 64 x 64 x 2 pixels a second and core without group haloes, 120 with; a map of 2048 x 2048 in
 well under a minute. Seconds of processor time, so that other programs on the machine count little.
 """
 
