@@ -83,6 +83,18 @@ def test_noise_on_a_plateau_does_not_split_it():
     assert len(found) == len(centres)
 
 
+def test_smoothing_takes_single_windows_and_keeps_clusters():
+    rng = np.random.default_rng(3)
+    odds = np.maximum(rng.normal(-4, 2.5, (80, 80)), _blob((80, 80), (40, 40), 9, sigma=2))
+    numbers = {}
+    for smoothing in (0, None, 8):
+        found = find_detections(_scores(odds), threshold=0.5, min_separation_arcmin=1.5, smoothing_pixels=smoothing)
+        numbers[smoothing] = len(found)
+        assert np.hypot(found["y_pixels"][0] - 351.5, found["x_pixels"][0] - 351.5) < 8
+    assert numbers[0] > 3 * numbers[None] > 3
+    assert numbers[8] == 1
+
+
 def test_two_that_are_near_and_two_that_are_not():
     near = np.maximum(_blob((30, 30), (10, 10), 8, 1), _blob((30, 30), (10, 13), 5, 1))
     assert len(find_detections(_scores(near), threshold=0.5, min_separation_arcmin=1.5)) == 1
@@ -143,3 +155,5 @@ def test_what_cannot_be_searched():
         find_detections(scores, threshold=1.5, min_separation_arcmin=1.5)
     with pytest.raises(InputError, match=r"search\.min_separation_arcmin=0"):
         find_detections(scores, threshold=0.5, min_separation_arcmin=0)
+    with pytest.raises(InputError, match=r"smoothing_pixels=-1 must be 0"):
+        find_detections(scores, threshold=0.5, min_separation_arcmin=1, smoothing_pixels=-1)
