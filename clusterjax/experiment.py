@@ -6,7 +6,6 @@ import json
 import pathlib
 from typing import Any
 
-import jax
 from flax import nnx
 from jax.sharding import Mesh
 
@@ -124,7 +123,8 @@ def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) 
         if not about or "config" not in about or "facts" not in about:
             raise InputError(f"checkpoint {folder / str(step)} was not written by clusterjax: it has no config")
         config, facts = from_json(json.dumps(about["config"])), DatasetFacts.from_dict(about["facts"])
-        if expected is not None and expected.model != config.model:
+        # Through JSON, where a tuple is a list.
+        if expected is not None and from_json(to_json(expected)).model != config.model:
             raise InputError(
                 f"checkpoint {folder / str(step)} is of model {_describe(config)}, the config asks for "
                 f"{_describe(expected)}; give the checkpoint's own config, or none"
@@ -140,6 +140,3 @@ def _describe(config: ExperimentConfig) -> str:
     options = "".join(f" {name}={value!r}" for name, value in sorted(config.model.kwargs.items()))
     return config.model.name + options
 
-
-def count_parameters(params: PyTree) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -20,7 +20,9 @@ def get_config(variant: str = "") -> ExperimentConfig:
     config = ExperimentConfig(
         name="alexnet_images",
         data=DataConfig(builder="labelled_images", image_size=128),
-        model=ModelConfig("alexnet_vgg", {"stem_stride": 4, "head_width": 1024, "dropout": 0.5}),
+        model=ModelConfig(
+            "alexnet_vgg", {"stem_stride": 4, "head_width": 1024, "dropout": 0.5, "use_batch_norm": True}
+        ),
         augment=AugmentConfig(rotation_deg=180.0, flip=True, shift_fraction=0.05, scale=1.1),
         training=TrainingConfig(num_epochs=40, global_batch_size=64, early_stop_patience=10),
     )

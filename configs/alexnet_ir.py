@@ -20,8 +20,11 @@ def get_config(variant: str = "") -> ExperimentConfig:
     config = ExperimentConfig(
         name="alexnet_ir",
         data=DataConfig(builder="ir_cutouts", num_train=20_000),
-        # Made for 224 px, the original stem's stride of 4 steps over a whole point-spread function at 64 px.
-        model=ModelConfig("alexnet_vgg", {"stem_stride": 3, "head_width": 1024, "dropout": 0.5}),
+        # From scratch, batch normalisation learns as much in one epoch as the original in five; at 64 px the pooled
+        # features are 6x6 copies of one, for which a head of 4096 is only slow.
+        model=ModelConfig(
+            "alexnet_vgg", {"stem_stride": 4, "head_width": 1024, "dropout": 0.5, "use_batch_norm": True}
+        ),
         training=TrainingConfig(num_epochs=6, global_batch_size=64),
     )
     return apply_variant(config, variant, {"smoke": shrink_to_smoke, "paper": _use_paper_settings})
@@ -30,7 +33,7 @@ def get_config(variant: str = "") -> ExperimentConfig:
 def _use_paper_settings(config: ExperimentConfig) -> None:
     """Fomicheva (2025): AlexNet as it is, 224 px, Adam at the range test's rate, decay 0.8 an epoch, batch 64."""
     config.data.input_size = 224
-    config.model.kwargs = {"stem_stride": 4, "head_width": 4096, "dropout": 0.5}
+    config.model.kwargs = {"stem_stride": 4, "head_width": 4096, "dropout": 0.5, "use_batch_norm": False}
     config.optim.decay_per_epoch = 0.8
     config.training.num_epochs = 20
     config.training.early_stop_patience = None

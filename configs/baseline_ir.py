@@ -1,6 +1,6 @@
 """The reference system's Baseline network on the same infrared cutouts as ``alexnet_ir``: a quarter of the parameters.
 
-    python -m clusterjax.main --config=configs/baseline_ir.py
+python -m clusterjax.main --config=configs/baseline_ir.py
 """
 
 from clusterjax.config import (
@@ -17,7 +17,7 @@ def get_config(variant: str = "") -> ExperimentConfig:
     config = ExperimentConfig(
         name="baseline_ir",
         data=DataConfig(builder="ir_cutouts", num_train=20_000),
-        model=ModelConfig("baseline"),
+        model=ModelConfig("baseline", {"widths": (32, 64, 128, 256), "dropout": 0.5}),
         training=TrainingConfig(num_epochs=6, global_batch_size=64),
     )
     return apply_variant(config, variant, {"smoke": shrink_to_smoke})
