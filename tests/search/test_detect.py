@@ -67,7 +67,7 @@ def test_a_lower_peak_beside_does_not_pull_the_position():
     odds = np.full((30, 30), -6.0)
     odds[9:12, 9:12] = 8
     odds[9:12, 13:15] = 7.5
-    found = find_detections(_scores(odds), threshold=0.5, min_separation_arcmin=3.5)
+    found = find_detections(_scores(odds), threshold=0.5, min_separation_arcmin=3.5, smoothing_pixels=0)
     assert len(found) == 1
     assert found["x_pixels"][0] == pytest.approx(8 * 10 + 31.5, abs=0.5)
 
