@@ -6,12 +6,14 @@ import scipy.stats
 from clusterjax.simulation.cosmology import theta500_arcmin
 from clusterjax.simulation.haloes import Haloes
 from clusterjax.simulation.members import (
-    CONCENTRATION_500,
     characteristic_w1,
     luminosity_fraction,
     richness_n500,
     sample_members,
 )
+
+
+CONCENTRATION_500 = 2.9 / 1.5  # of galaxies: Lin et al. (2004), c200 = 2.9
 
 
 def nfw(x):

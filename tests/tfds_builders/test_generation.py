@@ -92,12 +92,20 @@ def test_no_worker_outlives_the_program(tmp_path, how):
     script.write_text(FOREVER)
     environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(generation.__file__).parents[1])}
     with subprocess.Popen(
-        [sys.executable, script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, script],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as program:
         wait_until(lambda: len(children_of(program.pid)) == 2)
         workers = children_of(program.pid)
         time.sleep(0.5)
-        program.send_signal(how)
+        if how == signal.SIGINT:  # a terminal sends Ctrl-C to the program and its workers
+            os.killpg(program.pid, how)
+        else:
+            program.kill()
         out, err = program.communicate(timeout=30)
     assert out == "main is run\n"
     assert program.returncode != 0
