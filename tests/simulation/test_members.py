@@ -12,7 +12,6 @@ from clusterjax.simulation.members import (
     sample_members,
 )
 
-
 CONCENTRATION_500 = 2.9 / 1.5  # of galaxies: Lin et al. (2004), c200 = 2.9
 
 
