@@ -60,9 +60,15 @@ class DataConfig:
 
 @dataclasses.dataclass
 class AugmentConfig:
-    """Random changes of training cutouts; never applied to validation, test or scan."""
+    """Random changes of training cutouts; never applied to validation, test or scan.
+
+    With ``rotation_deg=0`` and ``scale=1`` no pixel is interpolated: shifts are whole pixels, and the noise keeps its
+    variance. That matters where noise is a large part of a cutout at native resolution: interpolation smooths it, and
+    a network with batch normalisation that has only seen smoothed noise fails on cutouts as they are.
+    """
 
     rotation_deg: float = 15.0  # uniform in +- this; 180 is any angle
+    quarter_turns: bool = False  # a further turn by 0, 90, 180 or 270 deg
     flip: bool = True  # left-right, and up-down too when rotation_deg is 180
     shift_fraction: float = 20 / 224  # uniform in +- this fraction of the size, reflect-padded
     scale: float = 1.0  # log-uniform in [1/scale, scale]
@@ -120,6 +126,7 @@ class SearchConfig:
     min_valid_fraction: float = 0.5  # windows with less are not scored
     threshold: float = 0.9  # score of a candidate
     min_separation_arcmin: float = 1.5
+    smoothing_pixels: float | None = None  # sigma of the Gaussian over the log-odds; None: a sixteenth of the window
     match_radius_arcmin: float = 1.5
     # The simulated map
     map_size: int = 2048  # pixels a side, 2.75" each
@@ -233,6 +240,7 @@ def validate(config: ExperimentConfig) -> None:
         "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
         "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
         "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
+        "search.smoothing_pixels",
         "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
         "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
     )  # fmt: skip

@@ -139,4 +139,3 @@ def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) 
 def _describe(config: ExperimentConfig) -> str:
     options = "".join(f" {name}={value!r}" for name, value in sorted(config.model.kwargs.items()))
     return config.model.name + options
-

@@ -4,6 +4,7 @@ python -m clusterjax.main --config=configs/baseline_ir.py
 """
 
 from clusterjax.config import (
+    AugmentConfig,
     DataConfig,
     ExperimentConfig,
     ModelConfig,
@@ -18,6 +19,7 @@ def get_config(variant: str = "") -> ExperimentConfig:
         name="baseline_ir",
         data=DataConfig(builder="ir_cutouts", num_train=20_000),
         model=ModelConfig("baseline", {"widths": (32, 64, 128, 256), "dropout": 0.5}),
+        augment=AugmentConfig(rotation_deg=0.0, quarter_turns=True, flip=True, shift_fraction=2 / 64),
         training=TrainingConfig(num_epochs=6, global_batch_size=64),
     )
     return apply_variant(config, variant, {"smoke": shrink_to_smoke})

@@ -18,15 +18,15 @@ from clusterjax.data.preprocess import Preprocess
 def make_train_transform(preprocess: Preprocess, config: AugmentConfig) -> Callable:
     """``transform(raw_images, key) -> network input``: normalise, augment and resize for the train step.
 
-    The augmentation runs at the smaller of the two sizes: before the resize when that enlarges, after it when it
-    shrinks.
+    The augmentation runs at the larger of the two sizes, where its interpolation smooths the noise least: after the
+    resize when that enlarges, before it when it shrinks.
     """
 
     def transform(
         images: Float[Array, "batch y x band"], key: PRNGKeyArray
     ) -> Float[Array, "batch input_y input_x input_band"]:
         images = preprocess.normalise(images)
-        if preprocess.input_size is not None and preprocess.input_size < images.shape[1]:
+        if preprocess.input_size is not None and preprocess.input_size > images.shape[1]:
             return augment(preprocess.resize(images), key, config)
         return preprocess.resize(augment(images, key, config))
 
@@ -40,7 +40,7 @@ def augment(
 
     The draws depend on ``key`` and on an image's place in the (global) batch alone, not on how many devices share it.
     """
-    if config.rotation_deg == 0 and not config.flip and config.shift_fraction == 0 and config.scale == 1:
+    if config == AugmentConfig(rotation_deg=0.0, quarter_turns=False, flip=False, shift_fraction=0.0, scale=1.0):
         return images
     _, ny, nx, _ = images.shape
     # Else XLA fuses whatever made the images into the gather and computes it anew for each of the four pixels: 9 times
@@ -54,14 +54,18 @@ def random_affine(
     key: PRNGKeyArray, batch_size: int, size: tuple[int, int], config: AugmentConfig
 ) -> tuple[Float[Array, "batch 2 2"], Float[Array, "batch 2"]]:
     """Draw (matrix, offset), in scipy's convention, for each image of a batch of ``size`` (ny, nx) pixels."""
-    angle_key, flip_key, shift_key, scale_key = jax.random.split(key, 4)
+    angle_key, flip_key, shift_key, scale_key, turn_key = jax.random.split(key, 5)
     limit = jnp.deg2rad(config.rotation_deg)
     angle = jax.random.uniform(angle_key, (batch_size,), minval=-limit, maxval=limit)
+    if config.quarter_turns:
+        angle = angle + jnp.pi / 2 * jax.random.randint(turn_key, (batch_size,), 0, 4)
     sign = jnp.where(jax.random.bernoulli(flip_key, 0.5, (batch_size, 2)), 1.0, -1.0)
     flip_x = sign[:, 0] if config.flip else jnp.ones(batch_size)
     flip_y = sign[:, 1] if config.flip and config.rotation_deg >= 180 else jnp.ones(batch_size)
     shift = jax.random.uniform(shift_key, (batch_size, 2), minval=-1.0, maxval=1.0)
     shift = shift * config.shift_fraction * jnp.asarray(size, jnp.float32)
+    if config.rotation_deg == 0 and config.scale == 1:
+        shift = jnp.round(shift)
     exponent = jax.random.uniform(scale_key, (batch_size,), minval=-1.0, maxval=1.0)
     matrix = affine_matrix(angle, flip_x, flip_y, jnp.float32(config.scale) ** exponent, xp=jnp)
     return matrix, affine_offset(matrix, shift, size, xp=jnp)

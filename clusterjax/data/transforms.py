@@ -62,8 +62,8 @@ class RandomAffine(grain.transforms.RandomMap):
     """Rotation, flips, reflect-padded shift and scale, drawn anew for each record, in one resample.
 
     Rotation is uniform in +-``rotation_deg``; ``flip_x`` mirrors left-right and ``flip_y`` up-down, each for half of
-    the records; the shift is uniform in +-``shift_fraction`` of the size in y and x; the scale log-uniform in
-    [1/``scale``, ``scale``].
+    the records; the shift is uniform in +-``shift_fraction`` of the size in y and x, in whole pixels where nothing else
+    interpolates; the scale log-uniform in [1/``scale``, ``scale``]; ``quarter_turns`` adds 0, 90, 180 or 270 degrees.
     """
 
     rotation_deg: float = 0.0
@@ -71,24 +71,35 @@ class RandomAffine(grain.transforms.RandomMap):
     flip_y: bool = False
     shift_fraction: float = 0.0
     scale: float = 1.0
+    quarter_turns: bool = False
 
     @classmethod
     def from_config(cls, config: AugmentConfig) -> "RandomAffine":
         any_angle = config.rotation_deg >= 180
-        return cls(config.rotation_deg, config.flip, config.flip and any_angle, config.shift_fraction, config.scale)
+        return cls(
+            rotation_deg=config.rotation_deg,
+            flip_x=config.flip,
+            flip_y=config.flip and any_angle,
+            shift_fraction=config.shift_fraction,
+            scale=config.scale,
+            quarter_turns=config.quarter_turns,
+        )
 
     def draw(
         self, rng: np.random.Generator, size: tuple[int, int]
     ) -> tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, "2"]]:
-        """(matrix, offset) in scipy's convention for an image of ``size`` (ny, nx). Always six draws, in one order."""
-        angle, sign_x, sign_y, shift_y, shift_x, exponent = rng.uniform(-1.0, 1.0, 6)
+        """(matrix, offset) in scipy's convention for an image of ``size`` (ny, nx); seven draws, in one order."""
+        angle, sign_x, sign_y, shift_y, shift_x, exponent, turn = rng.uniform(-1.0, 1.0, 7)
+        quarters = int(2 * (turn + 1)) if self.quarter_turns else 0
         matrix = affine_matrix(
-            np.deg2rad(self.rotation_deg * angle),
+            np.deg2rad(self.rotation_deg * angle) + np.pi / 2 * quarters,
             -1.0 if self.flip_x and sign_x < 0 else 1.0,
             -1.0 if self.flip_y and sign_y < 0 else 1.0,
             self.scale**exponent,
         )
         shift = self.shift_fraction * np.array([shift_y * size[0], shift_x * size[1]])
+        if self.rotation_deg == 0 and self.scale == 1:
+            shift = np.round(shift)
         return matrix, affine_offset(matrix, shift, size)
 
     def random_map(self, element: Record, rng: np.random.Generator) -> Record:
@@ -121,7 +132,7 @@ def RandomScale(max_scale: float) -> RandomAffine:  # noqa: N802
 class TrainTransform(grain.transforms.RandomMap):
     """Raw record -> augmented network input: what the train step otherwise does on the device, in the same order.
 
-    The augmentation runs at the smaller of the two sizes, as in
+    The augmentation runs at the larger of the two sizes, as in
     :func:`clusterjax.data.device_augment.make_train_transform`.
     """
 
@@ -133,6 +144,6 @@ class TrainTransform(grain.transforms.RandomMap):
         size = self.preprocess.input_size
         if size is None:
             return self.affine.random_map(element, rng)
-        if size < element["image"].shape[0]:
+        if size > element["image"].shape[0]:
             return self.affine.random_map(Resize(size).map(element), rng)
         return Resize(size).map(self.affine.random_map(element, rng))

@@ -17,6 +17,8 @@ from clusterjax.errors import InputError
 from clusterjax.experiment import DatasetFacts, Network, create_network, dataset_facts, make_builder
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible, to_global
+from clusterjax.report.plots_learning import plot_lr_range
+from clusterjax.report.theme import to_png
 from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.evaluate import STEP_FIELDS
 from clusterjax.training.loop import TrainingRun
@@ -110,6 +112,8 @@ def find_learning_rate(session: Session, learning: _Learning | None = None) -> f
         batches = (to_global({name: batch[name] for name in STEP_FIELDS}, session.mesh) for batch in batches)
         result = lr_range_test(learning.train_step, learning.network.state, batches, config.lr_range)
         write_json(path, {**dataclasses.asdict(result), "made_from": made_from})
+        figure = plot_lr_range(result.learning_rates, result.losses, result.smoothed, suggestion=result.suggestion)
+        path.with_suffix(".png").write_bytes(to_png(figure))
     if result.suggestion is None:
         raise InputError(f"the LR range test has no suggestion: {result.reason}; or set config.optim.learning_rate")
     say(f"learning rate {result.suggestion:.3g}: {result.reason}")

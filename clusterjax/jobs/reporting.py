@@ -136,8 +136,9 @@ def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:
         completeness_by_mass=optional("completeness_by_mass"),
         threshold=search["threshold"],
         complete_for=f"M500c above {COMPLETE_ABOVE_MSUN:.0e} solar masses",
-        target=(1.0, 0.8),
+        target=None if search["images"] else (1.0, 0.8),
         description=description,
+        verdicts=("known", "new") if search["images"] else ("true", "false"),
     )
 
 

@@ -1,6 +1,7 @@
 """The job scan: a map, real or simulated, into a score map and a table of candidates."""
 
 import dataclasses
+import datetime
 import time
 
 import numpy as np
@@ -12,6 +13,8 @@ from clusterjax.errors import InputError
 from clusterjax.experiment import Network
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
+from clusterjax.report.contents import Survey
+from clusterjax.report.survey import score_map_png
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, summarise
 from clusterjax.search.scan import scan_map
@@ -59,11 +62,14 @@ def scan(session: Session) -> None:
         "checkpoint": network.source,
         "map": ", ".join(config.search.images) or "simulated",
         "software": f"clusterjax {__version__}",
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     write_probability_map(folder / "score.fits", probability_map, provenance=provenance)
     if not config.search.images:
         write_sky_map(folder / "simulated_map.fits", sky)
-    summary = _detect_and_match(config.search, probability_map, sources, folder)
+    summary, detections, sources = _detect_and_match(config.search, probability_map, sources, folder)
+    survey = Survey(probability_map, detections, sources=sources, threshold=config.search.threshold)
+    (folder / "score.png").write_bytes(score_map_png(survey))
     write_json(
         folder / "summary.json",
         {"made_from": made_from, "seconds": seconds, "num_windows": num_windows, "provenance": provenance, **summary},
@@ -122,13 +128,21 @@ def _compare_pixel_scales(sky: SkyMap, network: Network) -> None:
         )
 
 
-def _detect_and_match(search: SearchConfig, probability_map: ProbabilityMap, sources: Table | None, folder) -> dict:
-    """Write candidates.*, and where there are sources: sources.*, matches.*, completeness tables. Returns a summary."""
-    options = {"min_separation_arcmin": search.min_separation_arcmin}
+def _detect_and_match(
+    search: SearchConfig, probability_map: ProbabilityMap, sources: Table | None, folder
+) -> tuple[dict, Table, Table | None]:
+    """Write candidates.*, and where there are sources: sources.*, matches.*, completeness tables.
+
+    Returns a summary, the detections and the sources, the last two with their matches.
+    """
+    options = {
+        "min_separation_arcmin": search.min_separation_arcmin,
+        "smoothing_pixels": search.smoothing_pixels,
+    }
     detections = find_detections(probability_map, threshold=search.threshold, **options)
     if sources is None:
         write_table(folder / "candidates", detections)
-        return {"num_detections": len(detections), "area_deg2": probability_map.area_deg2}
+        return {"num_detections": len(detections), "area_deg2": probability_map.area_deg2}, detections, None
     simulated = "m500c_msun" in sources.colnames and "object_type" in sources.colnames and not search.catalogue
     if simulated:
         sources = sources[np.asarray(sources["m500c_msun"]) >= search.truth_mass_msun]
@@ -157,7 +171,7 @@ def _detect_and_match(search: SearchConfig, probability_map: ProbabilityMap, sou
         if searched.any():
             summary["completeness_massive"] = float(matching.source_is_found[searched].mean())
         summary["curve_at_one_false_per_deg2"] = best_below_false_rate(curve, 1.0)
-    return summary
+    return summary, matching.detections, matching.sources
 
 
 def best_below_false_rate(curve: Table, false_per_deg2: float) -> dict:

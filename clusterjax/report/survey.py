@@ -11,6 +11,7 @@ from clusterjax.report.blocks import Candidate, CandidatesBlock, FigureBlock, Se
 from clusterjax.report.cells import column_name, format_value, sexagesimal
 from clusterjax.report.contents import Survey
 from clusterjax.report.images import cut_thumbnails, false_colour, fit_stretch, image_png, shrink
+from clusterjax.report.theme import LIGHT, to_png
 
 MAX_CANDIDATES = 60  # on the page; the files hold all
 _MAP_SIDE = 1100  # pixels of the picture of the sky
@@ -127,20 +128,28 @@ def _map_blocks(survey: Survey) -> list[FigureBlock]:
             )
         )  # fmt: skip
 
+    return [*blocks, _score_map_block(survey)]
+
+
+def _score_map_block(survey: Survey) -> FigureBlock:
+    pm = survey.probability_map
+
     def to_grid(ra_deg, dec_deg):
         return tuple(np.asarray(axis) for axis in reversed(pm.wcs.all_world2pix(ra_deg, dec_deg, 0)))
 
-    blocks.append(
-        FigureBlock(
-            "score_map",
-            functools.partial(plots_sky.plot_score_map, pm.score, pm.wcs, _marks(survey, to_grid)),
-            "Map of the network's score from 0 to 1.",
-            f"The score of every {pm.window_pixels}-pixel window, one each {pm.stride_pixels} pixels: white is 0, dark "
-            "blue is 1, grey was not scored. A cluster is a dark disc as wide as the offsets that training allowed.",
-            layout="full",
-        )
+    return FigureBlock(
+        "score_map",
+        functools.partial(plots_sky.plot_score_map, pm.score, pm.wcs, _marks(survey, to_grid)),
+        "Map of the network's score from 0 to 1.",
+        f"The score of every {pm.window_pixels}-pixel window, one each {pm.stride_pixels} pixels: white is 0, dark "
+        "blue is 1, grey was not scored. A cluster is a dark disc as wide as the offsets that training allowed.",
+        layout="full",
     )
-    return blocks
+
+
+def score_map_png(survey: Survey) -> bytes:
+    """The picture of the score map with its candidates, as in the report."""
+    return to_png(_score_map_block(survey).draw(LIGHT))
 
 
 def _colours(bands) -> str:

@@ -14,6 +14,7 @@ from clusterjax.data.affine import affine_matrix, affine_offset, resample
 from clusterjax.data.device_augment import augment, make_train_transform, random_affine, resample_batch
 from clusterjax.data.preprocess import Preprocess
 from clusterjax.data.statistics import fit_band_statistics
+from clusterjax.data.transforms import RandomAffine
 
 NOTHING = AugmentConfig(rotation_deg=0.0, flip=False, shift_fraction=0.0, scale=1.0)
 SHAPE = (17, 22)
@@ -127,6 +128,22 @@ def test_augmenting_before_the_resize_or_after_it_is_nearly_the_same():
     blob = np.exp(-((y - 40) ** 2 + (x - 25) ** 2) / 50).astype(np.float32)[None, ..., None]
     statistics = fit_band_statistics(blob, ("a",))
     shrink = Preprocess((0,), statistics, "linear", subtract_median=False, input_size=32)
-    small = jax.jit(make_train_transform(shrink, AugmentConfig()))(jnp.asarray(blob), jax.random.key(1))
-    large = shrink.resize(_augment(shrink.normalise(jnp.asarray(blob)), jax.random.key(1)))
-    assert np.corrcoef(np.ravel(small), np.ravel(large))[0, 1] > 0.995
+    after = jax.jit(make_train_transform(shrink, AugmentConfig()))(jnp.asarray(blob), jax.random.key(1))
+    before = _augment(shrink.resize(shrink.normalise(jnp.asarray(blob))), jax.random.key(1))
+    assert np.corrcoef(np.ravel(after), np.ravel(before))[0, 1] > 0.995
+
+
+def test_quarter_turns_and_whole_shifts_interpolate_nothing():
+    """Each output pixel is one of the input's, so noise keeps its variance; all eight orientations come up."""
+    config = AugmentConfig(rotation_deg=0.0, quarter_turns=True, flip=True, shift_fraction=2 / 16)
+    images = np.random.default_rng(0).permutation(256.0 * np.arange(256)).reshape(1, 16, 16, 1).astype(np.float32)
+    device = np.asarray(augment(jnp.asarray(np.repeat(images, 1500, axis=0)), jax.random.key(0), config))
+    transform = RandomAffine.from_config(config)
+    rng = np.random.default_rng(0)
+    host = np.stack([transform.random_map({"image": images[0]}, rng)["image"] for _ in range(1500)])
+    for result in (device, host):
+        np.testing.assert_allclose(result, 256 * np.round(result / 256), atol=1.0)
+        turned = {np.rot90(images[0], k)[::flip].tobytes() for k in range(4) for flip in (1, -1)}
+        unshifted = [(256 * np.round(image / 256)).astype(np.float32).tobytes() for image in result]
+        assert turned == set(unshifted) & turned
+        assert len(set(unshifted)) > 100

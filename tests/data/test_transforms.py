@@ -95,7 +95,7 @@ def test_draws_are_uniform_to_their_limits(transform, name, limit):
 
 
 def test_from_config():
-    assert RandomAffine.from_config(AugmentConfig()) == RandomAffine(15.0, True, False, 20 / 224, 1.0)
+    assert RandomAffine.from_config(AugmentConfig()) == RandomAffine(15.0, True, False, 20 / 224, 1.0, False)
     assert RandomAffine.from_config(AugmentConfig(rotation_deg=180.0)).flip_y
 
 

@@ -1,5 +1,7 @@
 """The networks against the published numbers of parameters, and layers against their definitions."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +14,7 @@ from clusterjax.models.layers import adaptive_average_pool, conv, max_pool
 
 
 def build(name, *, num_bands=2, num_classes=2, **kwargs):
-    return create_model(
-        name, num_bands=num_bands, num_classes=num_classes, dtype="float32", rngs=nnx.Rngs(0), **kwargs
-    )
+    return create_model(name, num_bands=num_bands, num_classes=num_classes, dtype="float32", rngs=nnx.Rngs(0), **kwargs)
 
 
 def count(model):
@@ -29,7 +29,7 @@ def test_alexnet_has_the_published_number_of_parameters():
 
 def test_baseline_parameters_by_hand():
     widths = (2, 32, 64, 128, 256)
-    expected = sum(9 * a * b + b + 2 * b for a, b in zip(widths[:-1], widths[1:], strict=True)) + 256 * 2 + 2
+    expected = sum(9 * a * b + b + 2 * b for a, b in itertools.pairwise(widths)) + 256 * 2 + 2
     assert count(build("baseline")) == expected
 
 

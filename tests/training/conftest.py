@@ -28,6 +28,9 @@ class Batches:
         image += 0.3 * label[:, None, None, None]
         return {"image": image, "label": label, "valid": np.ones(self.batch_size, bool)}
 
+    def take(self, num):
+        return [next(self) for _ in range(num)]
+
     def get_state(self):
         return {"next": self.next}
 

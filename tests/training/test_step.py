@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from clusterjax.config import OptimConfig
+from clusterjax.config import LrRangeConfig, OptimConfig
+from clusterjax.parallel import to_global
 from clusterjax.training.evaluate import evaluate
+from clusterjax.training.lr_range import lr_range_test
 from clusterjax.training.optim import with_learning_rate
 from clusterjax.training.state import forward
 
@@ -91,3 +93,14 @@ def test_evaluation_leaves_padding_out(make_setup, make_batches):
     assert metrics["accuracy"] == pytest.approx(correct.mean())
     own = -np.log(columns["scores"][np.arange(len(label)), label])
     assert metrics["loss"] == pytest.approx(own.mean(), rel=1e-4)
+
+
+def test_range_test_training_and_evaluation_compile_once_each(make_setup, make_batches):
+    setup = make_setup()
+    batches = (to_global(batch, setup.mesh) for batch in make_batches())
+    lr_range_test(setup.train_step, setup.state, batches, LrRangeConfig(lr_min=1e-5, lr_max=1e-3, num_steps=12))
+    state, _ = train_some(setup, batches, steps=3)
+    assert setup.train_step._cache_size() == 1
+    evaluate(setup.eval_step, state, make_batches().take(3), setup.mesh)
+    evaluate(setup.eval_step, state, make_batches().take(2), setup.mesh)
+    assert setup.eval_step._cache_size() == 1

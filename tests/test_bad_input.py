@@ -1,0 +1,182 @@
+"""A user's mistake: one line that names what is wrong and what would be right, a non-zero exit, nothing lost."""
+
+import dataclasses
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from clusterjax import jobs
+from clusterjax.config import ExperimentConfig, from_json, to_json, validate
+from clusterjax.errors import InputError
+from clusterjax.experiment import load_network
+from clusterjax.parallel import make_mesh
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config.optim.nope=3", "nope"),
+        ("--config.seed=abc", "seed=abc"),
+        ("--config.training.num_epochs=0", "config.training.num_epochs=0 must be above 0"),
+        ("--config.model.name=alexnet", "config.model.name='alexnet' is unknown; use one of alexnet_vgg"),
+        ("--config.data.builder=cifar", "config.data.builder='cifar' is unknown; use one of ir_cutouts"),
+        ("--config.optim.name=adm", "config.optim.name='adm' is unknown; use one of adam"),
+        ("--job=dance", "dance"),
+        ("--checkpoint=nowhere", "--checkpoint goes with --job=evaluate or scan"),
+        ("stray", "unexpected arguments ['stray']"),
+        ("--workdir=/dev/null/run", "workdir /dev/null/run is not writable"),
+    ],
+)
+def test_mistakes_on_the_command_line(argument, message, finished_run, tiny_config, tmp_path, run_program):
+    workdir = [] if argument.startswith("--workdir") else [f"--workdir={tmp_path}"]
+    result = run_program(f"--config={tiny_config}", *workdir, argument)
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len([line for line in result.stderr.splitlines() if "rror" in line]) == 1
+
+
+@pytest.mark.parametrize("config", ["no_such_file.py", "configs"])
+def test_config_file_that_is_not_there(config, run_program):
+    result = run_program(f"--config={config}")
+    assert result.returncode == 2
+    assert result.stderr.strip() == f"error: config file {config} does not exist; the shipped ones are in configs/"
+
+
+def test_config_file_with_a_mistake(tmp_path, run_program):
+    path = tmp_path / "broken.py"
+    path.write_text(
+        "from clusterjax.config import *\ndef get_config(variant=''):\n    return ExperimentConfig(sede=1)\n"
+    )
+    result = run_program(f"--config={path}")
+    assert result.returncode == 2
+    assert "sede" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_unknown_variant(run_program):
+    result = run_program("--config=configs/alexnet_ir.py:smok")
+    assert result.returncode == 2
+    assert "has no variant 'smok'; use smoke, paper or none" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": "1"}, r"config.seed='1' is of type str; use int"),
+        ({"seed": True}, r"config.seed=True is of type bool; use int"),
+        ({"data": {"bands": "W1"}}, r"config.data.bands='W1' is of type str; use tuple or NoneType"),
+        ({"data": {"stretch": "sqrt"}}, r"config.data.stretch='sqrt' is unknown; use one of 'linear', 'asinh', 'log'"),
+        ({"data": {"object_fractions": {"cluster": 0.5}}}, r"sums to 0.5; use fractions >= 0 that sum to 1"),
+        ({"data": {"object_fractions": {"quasar": 1.0}}}, r"unknown types \['quasar'\]"),
+        ({"augment": {"scale": 0.5}}, r"config.augment.scale=0.5 must be 1 \(none\) or above"),
+        ({"lr_range": {"lr_max": 1e-9}}, r"config.lr_range.lr_max=1e-09 must be above lr_min"),
+        ({"search": {"threshold": 2.0}}, r"config.search.threshold=2.0 must lie within \[0.0, 1.0\]"),
+    ],
+)
+def test_values_that_cannot_work(change, message):
+    config = ExperimentConfig()
+    for name, value in change.items():
+        part = getattr(config, name)
+        setattr(config, name, dataclasses.replace(part, **value) if isinstance(value, dict) else value)
+    with pytest.raises(InputError, match=message):
+        validate(config)
+
+
+def test_config_survives_json_and_unknown_fields_do_not():
+    config = ExperimentConfig(seed=3)
+    config.data.bands = ("W1",)
+    assert from_json(to_json(config)) == config
+    with pytest.raises(InputError, match=r"config.optim.rate is not a field; config.optim has name, learning_rate"):
+        from_json('{"optim": {"rate": 1}}')
+
+
+@pytest.fixture
+def trained_config(finished_run) -> ExperimentConfig:
+    return from_json((finished_run[0] / "config.json").read_text())
+
+
+def test_batch_that_the_devices_cannot_share(trained_config, tmp_path):
+    trained_config.training.global_batch_size = 36
+    with pytest.raises(
+        InputError, match=r"config.training.global_batch_size=36 is not divisible by 8 devices; use 32 or 40"
+    ):
+        jobs.run("train", trained_config, workdir=tmp_path)
+
+
+def test_workdir_of_another_run(finished_run, trained_config):
+    trained_config.optim.decay_per_epoch = 0.5
+    with pytest.raises(InputError, match=r"another config \(optim.decay_per_epoch differ\)"):
+        jobs.run("train", trained_config, workdir=finished_run[0])
+
+
+def test_missing_checkpoint(tmp_path):
+    with pytest.raises(InputError, match="does not exist; give a workdir"):
+        load_network(tmp_path / "nowhere", make_mesh())
+    with pytest.raises(InputError, match=r"no checkpoint in .*; run --job=train first"):
+        load_network(tmp_path, make_mesh())
+
+
+def test_checkpoint_of_another_model(finished_run, trained_config):
+    trained_config.model.kwargs["widths"] = (8, 32)
+    with pytest.raises(InputError, match=r"is of model baseline .*\[8, 16\], the config asks for baseline .*\(8, 32\)"):
+        load_network(finished_run[0], make_mesh(), expected=trained_config)
+
+
+def test_corrupt_checkpoint(finished_run, tmp_path):
+    copy = tmp_path / "checkpoints"
+    shutil.copytree(finished_run[0] / "checkpoints", copy)
+    data = [path for path in copy.glob("*/state/**/d/*") if path.is_file()]
+    assert data
+    for path in data:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(InputError, match=r"cannot be read .* corrupt or of another model"):
+        load_network(copy, make_mesh(jax.devices()[:1]))
+
+
+def _image(path, data, *, with_wcs=True):
+    header = fits.Header()
+    if with_wcs:
+        header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=10.0, CRVAL2=5.0, CRPIX1=50.0, CRPIX2=50.0)
+        header.update(CDELT1=-2.75 / 3600, CDELT2=2.75 / 3600)
+    fits.PrimaryHDU(data.astype(np.float32), header).writeto(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("no_wcs", "WCS"),
+        ("one_band", "band"),
+        ("nan", "NaN"),
+        ("truncated", "truncated"),
+        ("small", "smaller"),
+        ("missing", "does not exist"),
+    ],
+)
+def test_maps_that_cannot_be_scanned(kind, message, finished_run, tmp_path, run_program):
+    rng = np.random.default_rng(0)
+    path = tmp_path / f"{kind}.fits"
+    cube = rng.normal(size=(2, 100, 100))
+    if kind == "no_wcs":
+        _image(path, cube, with_wcs=False)
+    elif kind == "one_band":
+        _image(path, cube[0])
+    elif kind == "nan":
+        _image(path, np.full_like(cube, np.nan))
+    elif kind == "small":
+        _image(path, cube[:, :20, :20])
+    elif kind == "truncated":
+        _image(path, cube)
+        path.write_bytes(path.read_bytes()[:20_000])
+    result = run_program(
+        "--job=scan", f"--checkpoint={finished_run[0]}", f"--workdir={tmp_path / 'out'}", f"--map={path}"
+    )
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert path.name in result.stderr or kind == "small"
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out" / "scan" / "score.fits").exists()

@@ -1,0 +1,100 @@
+"""The program as a user runs it: every job once on a small sky, from a config of its own; then what it left behind."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+
+
+def test_main_job_ends_with_the_headline_and_the_paths(finished_run):
+    _workdir, result = finished_run
+    lines = result.stdout.splitlines()
+    assert any(line.startswith("baseline") and "±" in line for line in lines)
+    assert any(line.startswith("aperture count") for line in lines)
+    paths = [line.split()[-1] for line in lines if line.startswith(("report", "probability map", "candidates"))]
+    assert len(paths) == 3
+    assert all(pathlib.Path(path).exists() for path in paths)
+    assert "Traceback" not in result.stderr
+
+
+def test_training_uses_the_rate_that_the_range_test_found(finished_run):
+    workdir, _ = finished_run
+    suggestion = json.loads((workdir / "lr_range" / "lr_range.json").read_text())["suggestion"]
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    rates = [row["learning_rate"] for row in rows if row["split"] == "train"]
+    steps = [row["step"] for row in rows if row["split"] == "train"]
+    assert steps == list(range(2, 25, 2))
+    np.testing.assert_allclose(rates, [suggestion * 0.8 ** ((step - 1) // 8) for step in steps], rtol=1e-5)
+
+
+def test_reported_accuracy_is_that_of_the_predictions(finished_run):
+    workdir, _ = finished_run
+    table = Table.read(workdir / "evaluation" / "predictions_test.fits")
+    assert len(table) == 64
+    assert len(set(table["object_id"])) == 64
+    metrics = json.loads((workdir / "evaluation" / "metrics.json").read_text())
+    right = (np.asarray(table["score"]) >= 0.5) == np.asarray(table["label"]).astype(bool)
+    assert metrics["test"]["accuracy"] == pytest.approx(right.mean())
+
+
+def test_score_map_has_the_maps_sky(finished_run):
+    workdir, _ = finished_run
+    with fits.open(workdir / "scan" / "score.fits") as hdus:
+        header, score = hdus[0].header, hdus[0].data
+        sky = WCS(header)
+    with fits.open(workdir / "scan" / "simulated_map.fits") as hdus:
+        map_wcs = WCS(hdus[0].header, naxis=2)
+    assert score.shape == (13, 13)
+    # Grid point (row 2, column 3) is the centre of the window that begins at pixel (32, 48).
+    ra, dec = sky.pixel_to_world_values(3, 2)
+    expected = map_wcs.pixel_to_world_values(48 + 31.5, 32 + 31.5)
+    np.testing.assert_allclose((ra, dec), expected, atol=1e-7)
+    assert np.isfinite(score).all()
+    assert (score >= 0).all()
+    assert (score <= 1).all()
+
+
+def test_report_holds_all_its_pictures(finished_run):
+    workdir, _ = finished_run
+    page = (workdir / "report" / "index.html").read_text()
+    assert page.count("data:image/png;base64,") > 10
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert len(list((workdir / "report" / "figures").glob("*.png"))) >= 8
+
+
+def test_same_command_again_does_nothing_new(finished_run, tiny_config, run_program):
+    workdir, _ = finished_run
+    before = (workdir / "checkpoints").stat().st_mtime_ns
+    result = run_program(f"--config={tiny_config}", f"--workdir={workdir}")
+    assert result.returncode == 0, result.stderr
+    assert "training is finished" in result.stderr
+    assert (workdir / "checkpoints").stat().st_mtime_ns == before
+
+
+def test_evaluate_and_scan_from_the_checkpoint_alone(finished_run, tmp_path, run_program):
+    workdir, _ = finished_run
+    copy = tmp_path / "somewhere_else"
+    (workdir / "checkpoints").rename(copy)
+    try:
+        result = run_program("--job=evaluate", f"--checkpoint={copy}", f"--workdir={tmp_path / 'out'}")
+        assert result.returncode == 0, result.stderr
+        scan = ["--job=scan", f"--checkpoint={copy}", f"--workdir={tmp_path / 'out'}"]
+        image = workdir / "scan" / "simulated_map.fits"
+        known = workdir / "scan" / "sources.ecsv"
+        result = run_program(*scan, f"--map={image}", f"--catalogue={known}", num_devices=1)
+        assert result.returncode == 0, result.stderr
+    finally:
+        copy.rename(workdir / "checkpoints")
+    first = Table.read(workdir / "evaluation" / "predictions_test.fits")
+    again = Table.read(tmp_path / "out" / "evaluation" / "predictions_test.fits")
+    np.testing.assert_allclose(again["score"], first["score"], atol=1e-6)
+    with fits.open(workdir / "scan" / "score.fits") as a, fits.open(tmp_path / "out" / "scan" / "score.fits") as b:
+        np.testing.assert_allclose(a[0].data, b[0].data, atol=1e-5)
+    assert (tmp_path / "out" / "scan" / "matches.ecsv").exists()
+    result = run_program("--job=report", f"--checkpoint={workdir}", f"--workdir={tmp_path / 'out'}")
+    assert result.returncode == 2

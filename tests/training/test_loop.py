@@ -1,0 +1,82 @@
+"""The loop's own doings: early stop, which checkpoints stay, what is logged, a loss that is no number."""
+
+import numpy as np
+import pytest
+
+from clusterjax.config import TrainingConfig
+from clusterjax.errors import InputError
+from clusterjax.training.checkpoint import Checkpoints, find_checkpoint
+from clusterjax.training.loop import TrainingRun, train
+from clusterjax.training.writer import MetricWriter, read_metrics
+
+
+@pytest.fixture
+def run_loop(make_setup, make_batches, tmp_path):
+    """``run_loop(schedule, losses=..., **config)``; ``losses`` stand in for the validation's, one an epoch."""
+
+    def run(schedule, monkeypatch=None, losses=None, **config):
+        setup = make_setup()
+        if losses is not None:
+            results = iter(losses)
+            monkeypatch.setattr(
+                "clusterjax.training.loop.evaluate",
+                lambda *_: ({"loss": next(results), "accuracy": 0.5}, {}),
+            )
+        with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+            loop = TrainingRun(
+                state=setup.state,
+                train_step=setup.train_step,
+                eval_step=setup.eval_step,
+                batches=make_batches(),
+                validation=make_batches().take(2),
+                schedule=schedule,
+                steps_per_epoch=4,
+                config=TrainingConfig(global_batch_size=32, log_every_steps=2, **config),
+                checkpoints=checkpoints,
+                mesh=setup.mesh,
+                about={"note": "kept"},
+            )
+            progress = train(loop, tmp_path, show_progress=False)
+            return progress, checkpoints.latest_step, checkpoints.best_step, checkpoints.about(checkpoints.best_step)
+
+    return run
+
+
+def test_early_stop_and_the_best_checkpoint(run_loop, monkeypatch, tmp_path):
+    losses = [0.6, 0.4, 0.5, 0.45, 0.1]
+    progress, latest, best, about = run_loop(lambda _: 1e-3, monkeypatch, losses, num_epochs=5, early_stop_patience=2)
+    assert progress.epoch == 4  # two epochs without gain after the second
+    assert progress.best_loss == 0.4
+    assert (latest, best) == (16, 8)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()) == ["16", "8"]
+    assert about["note"] == "kept"
+    assert find_checkpoint(tmp_path) == (tmp_path / "checkpoints", 8)
+    assert find_checkpoint(tmp_path / "checkpoints" / "16") == (tmp_path / "checkpoints", 16)
+
+
+def test_what_is_logged(run_loop, tmp_path):
+    run_loop(lambda step: 1e-3 / (1 + step), num_epochs=2, early_stop_patience=None)
+    rows = read_metrics(tmp_path)
+    train_rows = [row for row in rows if row["split"] == "train"]
+    assert [row["step"] for row in train_rows] == [2, 4, 6, 8]
+    np.testing.assert_allclose([row["learning_rate"] for row in train_rows], [1e-3 / row["step"] for row in train_rows])
+    assert [row["step"] for row in rows if row["split"] == "validation"] == [4, 8]
+    assert {"epoch", "loss", "accuracy", "grad_norm", "images_per_second"} <= set(train_rows[0])
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_a_loss_that_is_no_number_ends_it(run_loop):
+    with pytest.raises(InputError, match=r"training loss is (nan|inf) at step \d+ with learning rate 1e\+30; lower"):
+        run_loop(lambda _: 1e30, num_epochs=3)
+
+
+def test_rows_of_steps_taken_again_are_dropped(tmp_path):
+    with MetricWriter(tmp_path) as writer:
+        for step in range(1, 6):
+            writer.write(step, "train", loss=float(step))
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "sp')  # a kill cut this line short
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3, 4, 5]
+    with MetricWriter(tmp_path, first_step=3) as writer:
+        writer.write(4, "train", loss=-4.0)
+    assert [(row["step"], row["loss"]) for row in read_metrics(tmp_path)] == [(1, 1.0), (2, 2.0), (3, 3.0), (4, -4.0)]
