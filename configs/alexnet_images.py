@@ -2,8 +2,8 @@
 
     python -m clusterjax.main --config=configs/alexnet_images.py --config.data.images=FOLDER
 
-See tfds_builders/labelled_images/README.md for the layouts. With ``--map=FILE.fits --config.search.positive_class=CLASS``
-the trained network also scans a map.
+See tfds_builders/labelled_images/README.md for the layouts. With ``--map=FILE.fits`` and
+``--config.search.positive_class=CLASS`` the trained network also scans a map.
 """
 
 from clusterjax.config import (

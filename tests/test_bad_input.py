@@ -14,6 +14,8 @@ from clusterjax.errors import InputError
 from clusterjax.experiment import load_network
 from clusterjax.parallel import make_mesh
 
+pytestmark = pytest.mark.xdist_group("finished_run")
+
 
 @pytest.mark.parametrize(
     ("argument", "message"),

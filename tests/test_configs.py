@@ -1,0 +1,78 @@
+"""Every shipped config: valid in all its variants, and smoke-trained from build to report."""
+
+import importlib.util
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from clusterjax.config import validate
+from clusterjax.models import create_model
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_is_valid_and_documented(path):
+    module = load(path)
+    config = module.get_config()
+    validate(config)
+    assert config.name == path.stem
+    assert f"--config=configs/{path.name}" in module.__doc__
+    assert module.get_config("smoke").name == f"{path.stem}_smoke"
+    validate(module.get_config("smoke"))
+
+
+def test_paper_variant_is_the_reference_system():
+    """Fomicheva (2025): AlexNet for 224 px with VGG's head of 4096, Adam at the range test's rate, batch 64."""
+    config = load(next(path for path in CONFIGS if path.stem == "alexnet_ir")).get_config("paper")
+    validate(config)
+    assert config.data.input_size == 224
+    assert config.optim.learning_rate is None
+    assert (config.lr_range.lr_min, config.lr_range.lr_max, config.lr_range.num_steps) == (1e-6, 1e-2, 70)
+    assert (config.optim.name, config.optim.decay_per_epoch, config.training.global_batch_size) == ("adam", 0.8, 64)
+    model = nnx.eval_shape(
+        lambda: create_model(
+            config.model.name, num_bands=2, num_classes=2, dtype="float32", rngs=nnx.Rngs(0), **config.model.kwargs
+        )
+    )
+    # torchvision's 61 100 840 for 3 bands and 1000 classes, less one band of the stem and 998 classes.
+    expected = 61_100_840 - 11 * 11 * 64 - 998 * 4097
+    assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))) == expected
+
+
+@pytest.fixture
+def labelled_folder(tmp_path):
+    """Three classes that differ in shape: dot, bar, ring."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:70, :70] - 34.5
+    shapes = {"dot": np.hypot(y, x) < 8, "bar": (abs(y) < 5) & (abs(x) < 25), "ring": abs(np.hypot(y, x) - 20) < 4}
+    for name, shape in shapes.items():
+        (tmp_path / name).mkdir()
+        for i in range(40):
+            picture = np.clip(200 * shape + rng.normal(30, 20, shape.shape), 0, 255).astype(np.uint8)
+            Image.fromarray(picture).save(tmp_path / name / f"{i}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_smoke_run(path, tmp_path_factory, run_program, request):
+    folder = tmp_path_factory.mktemp(path.stem)
+    arguments = [f"--config={path}:smoke", f"--workdir={folder / 'run'}", f"--config.data.data_dir={folder / 'data'}"]
+    if path.stem.endswith("_images"):
+        arguments.append(f"--config.data.images={request.getfixturevalue('labelled_folder')}")
+    result = run_program(*arguments, num_devices=1)
+    assert result.returncode == 0, result.stderr
+    assert (folder / "run" / "report" / "index.html").stat().st_size > 100_000
+    assert (folder / "run" / "evaluation" / "metrics.json").exists()
+    assert (folder / "run" / "scan" / "score.fits").exists() != path.stem.endswith("_images")
