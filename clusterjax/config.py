@@ -94,12 +94,17 @@ class OptimConfig:
 
 @dataclasses.dataclass
 class LrRangeConfig:
-    """LR range test (Smith 2017): one batch at each of geometrically spaced rates; steepest descent of the loss."""
+    """LR range test (Smith 2017): one batch at each of geometrically spaced rates; steepest descent of the loss.
+
+    The steepest descent is a rate for a schedule that hardly decays, as the reference's. One that falls to zero may
+    begin higher: ``multiplier`` is what training takes of it.
+    """
 
     lr_min: float = 1e-6
     lr_max: float = 1e-2
     num_steps: int = 70
     smoothing_window: int = 30  # Savitzky-Golay, order 2
+    multiplier: float = 1.0  # the suggestion is this many times the rate of steepest descent
     divergence_factor: float = 4.0  # stop when the smoothed loss exceeds this multiple of its least value
 
 
@@ -237,6 +242,7 @@ def validate(config: ExperimentConfig) -> None:
         "data.image_size", "data.input_size", "data.softening", "data.num_read_threads",
         "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm",
         "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_window",
+        "lr_range.multiplier",
         "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
         "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
         "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
@@ -286,15 +292,3 @@ def apply_variant(
     variants[variant](config)
     config.name += f"_{variant}"
     return config
-
-
-def shrink_to_smoke(config: ExperimentConfig) -> None:
-    """A run of under a minute on two cores that goes through every room; its scores mean nothing."""
-    config.data.num_train, config.data.num_validation, config.data.num_test = 768, 128, 256
-    config.training.num_epochs = 2
-    config.training.global_batch_size = 32
-    config.training.eval_batch_size = 64
-    config.training.log_every_steps = 4
-    config.lr_range.num_steps = 24
-    config.search.map_size = 512
-    config.search.stride = 16

@@ -2,33 +2,21 @@
 
     python -m clusterjax.main --config=configs/alexnet_ir.py
 
+@RESULT@
+
 Variants: ``:smoke`` (under a minute: every job once, scores that mean nothing) and ``:paper`` (224 px input and the
 reference system's settings; for an accelerator).
 """
 
-from clusterjax.config import (
-    AugmentConfig,
-    DataConfig,
-    ExperimentConfig,
-    ModelConfig,
-    TrainingConfig,
-    apply_variant,
-    shrink_to_smoke,
-)
+from clusterjax.config import AugmentConfig, ExperimentConfig, ModelConfig, OptimConfig, apply_variant
+from clusterjax.recipes import infrared_from_scratch, shrink_to_smoke
 
 
 def get_config(variant: str = "") -> ExperimentConfig:
-    config = ExperimentConfig(
-        name="alexnet_ir",
-        data=DataConfig(builder="ir_cutouts", num_train=20_000),
-        # From scratch, batch normalisation learns as much in one epoch as the original in five; at 64 px the pooled
-        # features are 6x6 copies of one, for which a head of 4096 is only slow.
-        model=ModelConfig(
-            "alexnet_vgg", {"stem_stride": 3, "head_width": 1024, "dropout": 0.5, "use_batch_norm": True}
-        ),
-        augment=AugmentConfig(rotation_deg=0.0, quarter_turns=True, flip=True, shift_fraction=2 / 64),
-        training=TrainingConfig(num_epochs=6, global_batch_size=64),
-    )
+    # From scratch, batch normalisation learns as much in one epoch as the original in five; at 64 px the pooled
+    # features are 6x6 copies of one, for which a head of 4096 is only slow.
+    kwargs = {"stem_stride": 4, "head_width": 1024, "dropout": 0.5, "use_batch_norm": True}
+    config = infrared_from_scratch("alexnet_ir", ModelConfig("alexnet_vgg", kwargs))
     return apply_variant(config, variant, {"smoke": shrink_to_smoke, "paper": _use_paper_settings})
 
 
@@ -37,6 +25,6 @@ def _use_paper_settings(config: ExperimentConfig) -> None:
     config.data.input_size = 224
     config.model.kwargs = {"stem_stride": 4, "head_width": 4096, "dropout": 0.5, "use_batch_norm": False}
     config.augment = AugmentConfig(rotation_deg=15.0, flip=True, shift_fraction=20 / 224)
-    config.optim.decay_per_epoch = 0.8
+    config.lr_range.multiplier = 1.0
+    config.optim = OptimConfig(schedule="exponential", decay_per_epoch=0.8)
     config.training.num_epochs = 20
-    config.training.early_stop_patience = None

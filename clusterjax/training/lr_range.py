@@ -58,7 +58,7 @@ def lr_range_test(
 
 
 def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRangeConfig) -> LrRangeResult:
-    """The rate at which the smoothed loss falls most steeply with log10(rate), before the loss's least value.
+    """The rate at which the smoothed loss falls most steeply with log10(rate), before its least, times the multiplier.
 
     Smoothing is a running median of five, against single bad batches, then Savitzky-Golay of order 2 over
     ``config.smoothing_window`` steps (Savitzky & Golay 1964), as in the reference system. No suggestion is made from
@@ -85,7 +85,8 @@ def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRange
         return result(smoothed, None, "the loss does not fall by more than its scatter; raise lr_range.num_steps")
     slope = np.gradient(smoothed, np.log10(rates))[inner]
     steepest = inner.start + int(np.argmin(slope[: lowest + 1]))
-    return result(smoothed, float(rates[steepest]), "steepest descent of the smoothed loss")
+    times = "" if config.multiplier == 1 else f"{config.multiplier:g} times the "
+    return result(smoothed, config.multiplier * float(rates[steepest]), times + "steepest descent of the smoothed loss")
 
 
 def _is_over(losses, divergence_factor: float) -> bool:

@@ -1,0 +1,36 @@
+"""Settings that several configs share, so that a file in ``configs/`` says only what is its own."""
+
+from clusterjax.config import (
+    AugmentConfig,
+    DataConfig,
+    ExperimentConfig,
+    LrRangeConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainingConfig,
+)
+
+
+def infrared_from_scratch(name: str, model: ModelConfig) -> ExperimentConfig:
+    """Simulated infrared cutouts at native resolution, trained from scratch within minutes on two cores."""
+    return ExperimentConfig(
+        name=name,
+        data=DataConfig(builder="ir_cutouts", num_train=24_000),
+        model=model,
+        augment=AugmentConfig(rotation_deg=0.0, quarter_turns=True, flip=True, shift_fraction=2 / 64),
+        # A cosine to zero may begin above the rate of steepest descent, and needs its end.
+        lr_range=LrRangeConfig(multiplier=5.0),
+        optim=OptimConfig(schedule="cosine", warmup_epochs=0.25),
+        training=TrainingConfig(num_epochs=6, global_batch_size=64, early_stop_patience=None),
+    )
+
+
+def shrink_to_smoke(config: ExperimentConfig) -> None:
+    """A run of under a minute on two cores that goes through every room; its scores mean nothing."""
+    config.data.num_train, config.data.num_validation, config.data.num_test = 768, 128, 256
+    config.training.num_epochs = 2
+    config.training.global_batch_size = 32
+    config.training.eval_batch_size = 64
+    config.training.log_every_steps = 4
+    config.search.map_size = 512
+    config.search.stride = 16
