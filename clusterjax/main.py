@@ -1,12 +1,14 @@
 """The program: ``python -m clusterjax.main --config=configs/alexnet_ir.py``."""
 
+import logging
 import os
 import pathlib
 import signal
 import sys
 from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from clusterjax.errors import InputError
@@ -33,7 +35,9 @@ def main(argv: Sequence[str]) -> None:
         raise InputError(f"unexpected arguments {list(argv[1:])}; options start with --")
     # XLA prints the machine's features at each start otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.set_verbosity(logging.WARNING)
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    # Reading a corrupt checkpoint leaves failed tasks behind, each of which asyncio would log with a traceback.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     from clusterjax import config as schema
     from clusterjax import jobs  # imports jax: only now, so that --help is quick
 
@@ -71,7 +75,9 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
             vars(_CONFIG.value)  # a config file that failed raises only when it is used
         return rest
     except flags.Error as error:
-        _fail(str(error))
+        # A config file's own exception comes with its whole traceback; the last line says it.
+        text = str(error).strip()
+        _fail("the config cannot be loaded: " + text.splitlines()[-1] if "Traceback" in text else text)
     except (KeyError, AttributeError) as error:
         _fail(f"{error.args[0] if error.args else error}; see clusterjax/config.py for the fields")
     except InputError as error:

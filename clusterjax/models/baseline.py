@@ -1,5 +1,7 @@
 """Baseline: the reference system's plain convolutional network (Fomicheva 2025)."""
 
+from collections.abc import Sequence
+
 from flax import nnx
 
 from clusterjax.models.heads import LinearHead
@@ -18,7 +20,7 @@ class Baseline(nnx.Module):
         num_classes: int,
         dtype,
         rngs: nnx.Rngs,
-        widths: tuple[int, ...] = (32, 64, 128, 256),
+        widths: Sequence[int] = (32, 64, 128, 256),
         dropout: float = 0.5,
     ):
         num_in = (num_bands, *widths[:-1])

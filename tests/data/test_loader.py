@@ -129,7 +129,7 @@ def test_eval_hosts_get_equally_many_batches_and_all_records(monkeypatch):
 
 
 def test_host_augmentation_is_the_devices_with_the_same_parameters():
-    """The affine is drawn again from the record's own generator; normalise, resample, resize then run in JAX."""
+    """The affine is drawn again from the record's own generator; normalise, resize, resample then run in JAX."""
 
     class Spy(RandomAffine):
         drawn = []  # noqa: RUF012
@@ -142,7 +142,7 @@ def test_host_augmentation_is_the_devices_with_the_same_parameters():
     out = TrainTransform(PREPROCESS, spy).random_map(dict(SOURCE[5]), np.random.default_rng(3))["image"]
     matrix, offset = (jnp.asarray(x, jnp.float32)[None] for x in spy.drawn[0])
     normal = PREPROCESS.normalise(jnp.asarray(IMAGES[5:6]))
-    expected = PREPROCESS.resize(resample_batch(normal, matrix, offset))[0]
+    expected = resample_batch(PREPROCESS.resize(normal), matrix, offset)[0]
     np.testing.assert_allclose(out, expected, atol=1e-4)
 
 
