@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py --config configs/alexnet_ir.py --seeds 3 --maps 4
 
 Trains the config once a seed (each in a workdir of its own; a run that is there is used), evaluates on the same test
-draws beside the aperture count, then scans simulated maps with each network.
+draws beside the aperture count, then scans simulated maps with each network and with the aperture count.
 """
 
 import argparse
@@ -16,13 +16,17 @@ from astropy.table import Table, vstack
 
 from clusterjax import jobs
 from clusterjax.config import ExperimentConfig
-from clusterjax.experiment import load_network
+from clusterjax.evaluation.aperture_count import ApertureCount
+from clusterjax.experiment import load_network, make_builder
+from clusterjax.jobs.scoring import fit_classical
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN, search_map
 from clusterjax.parallel import make_mesh
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import match_detections
+from clusterjax.search.windows import WindowGrid
 from clusterjax.simulation.maps import simulate_map
 from clusterjax.sky.catalogues import read_table
+from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
 FIGURES = ("accuracy", "auc", "recall", "fpr", "recall_high_redshift")
 
@@ -35,6 +39,7 @@ def main() -> None:
     parser.add_argument("--map_size", type=int, default=2048)
     parser.add_argument("--cluster_boost", type=float, default=8.0)
     parser.add_argument("--smoothing_pixels", type=float, nargs="*", default=[None])
+    parser.add_argument("--data_dir", default=None)
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/accuracy"))
     args = parser.parse_args()
 
@@ -47,6 +52,7 @@ def main() -> None:
     for seed in range(args.seeds):
         config = module.get_config(variant)
         config.seed = seed
+        config.data.data_dir = args.data_dir or config.data.data_dir
         workdir = args.workdir / f"{config.name}_{seed}"
         jobs.run("train", config, workdir=workdir)
         jobs.run("evaluate", config, workdir=workdir)
@@ -60,35 +66,46 @@ def main() -> None:
 
 
 def scan_maps(args, workdirs: list[pathlib.Path]) -> None:
-    """Every network on the same maps; one curve each, over all maps together."""
-    config = ExperimentConfig()
-    config.search.map_size = args.map_size
-    mesh = make_mesh()
-    curves: dict = {}
+    """Every network and the aperture count on the same maps; one curve each, over all maps together."""
+    mesh, search = make_mesh(), ExperimentConfig().search
+    maps = [
+        simulate_map(
+            ExperimentConfig().simulation,
+            seed=seed,
+            shape=(args.map_size, args.map_size),
+            ra_deg=30.0,
+            dec_deg=5.0,
+            cluster_boost=args.cluster_boost,
+        )
+        for seed in range(100, 100 + args.maps)
+    ]
+    scans = {}
     for workdir in workdirs:
         network = load_network(workdir, mesh)
-        scans = []
-        for seed in range(100, 100 + args.maps):
-            sky, truth = simulate_map(
-                network.config.simulation,
-                seed=seed,
-                shape=(args.map_size, args.map_size),
-                ra_deg=30.0,
-                dec_deg=5.0,
-                cluster_boost=args.cluster_boost,
-            )
-            scans.append((search_map(network, sky, config.search, mesh), truth))
+        scans[workdir.name] = [search_map(network, sky, search, mesh) for sky, _ in maps]
+    observer = fit_classical(make_builder(network.config))
+    scans["aperture count"] = [scan_classically(observer, sky, search.stride) for sky, _ in maps]
+    for name, results in scans.items():
         for smoothing in args.smoothing_pixels:
-            points = curve(scans, smoothing)
-            at_one = max((point for point in points if point["false_per_deg2"] <= 1.0), key=lambda p: p["completeness"])
-            curves.setdefault(str(smoothing), []).append(at_one)
-            print(f"{workdir.name} smoothing {smoothing}: {json.dumps(at_one)}")
-    for smoothing, points in curves.items():
-        values = [point["completeness"] for point in points]
-        print(
-            f"smoothing {smoothing}: completeness above {COMPLETE_ABOVE_MSUN:.0e} at <= 1 false candidate per deg2: "
-            f"{np.mean(values):.3f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.3f}"
-        )
+            points = curve([(result, truth) for result, (_, truth) in zip(results, maps, strict=True)], smoothing)
+            for rate in (1, 3, 10, 30):
+                allowed = (point for point in points if point["false_per_deg2"] <= rate)
+                print(f"{name}, smoothing {smoothing}: {json.dumps(max(allowed, key=lambda p: p['completeness']))}")
+
+
+def scan_classically(observer: ApertureCount, sky: SkyMap, stride: int, size: int = 64) -> ProbabilityMap:
+    """The aperture count's score of the windows that a network scans."""
+    grid = WindowGrid(sky.shape, size, stride)
+    overhang = [(0, padded - length) for padded, length in zip(grid.padded_shape, sky.shape, strict=True)]
+    pixels = np.pad(sky.data, [*overhang, (0, 0)])
+    starts = grid.starts(np.ones(grid.shape, bool))
+    odds = []
+    for part in np.array_split(starts, max(1, len(starts) // 1024)):
+        windows = np.stack([pixels[y : y + size, x : x + size] for y, x in part])
+        odds.append(observer.slope * observer.log_ratio(windows) + observer.intercept)
+    score = 1 / (1 + np.exp(-np.clip(np.concatenate(odds), -15, 15)))
+    valid = grid.valid_fraction(sky.valid)
+    return ProbabilityMap(score.reshape(grid.shape).astype(np.float32), valid, grid.wcs(sky.wcs), size, stride)
 
 
 def curve(scans, smoothing: float | None, truth_mass_msun: float = 1e14) -> list[dict]:

@@ -10,7 +10,9 @@ from clusterjax.config import (
     AugmentConfig,
     DataConfig,
     ExperimentConfig,
+    LrRangeConfig,
     ModelConfig,
+    OptimConfig,
     TrainingConfig,
     apply_variant,
 )
@@ -24,9 +26,10 @@ def get_config(variant: str = "") -> ExperimentConfig:
             "alexnet_vgg", {"stem_stride": 4, "head_width": 1024, "dropout": 0.5, "use_batch_norm": True}
         ),
         augment=AugmentConfig(rotation_deg=180.0, flip=True, shift_fraction=0.05, scale=1.1),
-        training=TrainingConfig(num_epochs=40, global_batch_size=64, early_stop_patience=10),
+        lr_range=LrRangeConfig(multiplier=5.0),
+        optim=OptimConfig(schedule="cosine", warmup_epochs=1.0),
+        training=TrainingConfig(num_epochs=20, global_batch_size=64, early_stop_patience=None),
     )
-    config.optim.decay_per_epoch = 0.95
     return apply_variant(config, variant, {"smoke": _shrink})
 
 
@@ -36,4 +39,3 @@ def _shrink(config: ExperimentConfig) -> None:
     config.training.num_epochs = 1
     config.training.global_batch_size = 16
     config.training.eval_batch_size = 64
-    config.lr_range.num_steps = 16

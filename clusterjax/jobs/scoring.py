@@ -43,7 +43,7 @@ def evaluate(session: Session) -> None:
     check_divisible("config.training.eval_batch_size", session.config.training.eval_batch_size, session.mesh.size)
     say(f"evaluating {network.source}")
     eval_step = make_eval_step(network.graphdef, session.mesh, network.facts.preprocess)
-    classical = _fit_classical(builder)
+    classical = fit_classical(builder)
     tables, losses = {}, {}
     for split in SPLITS:
         source = open_source(builder, split)
@@ -61,7 +61,7 @@ def evaluate(session: Session) -> None:
     say(f"predictions and metrics: {folder}")
 
 
-def _fit_classical(builder) -> ApertureCount | None:
+def fit_classical(builder) -> ApertureCount | None:
     """The aperture count, fitted on training cutouts; None for images that are not of the infrared sky."""
     metadata = builder.info.metadata or {}
     if metadata.get("input_kind") != "sky" or tuple(metadata["bands"]) != INFRARED_BANDS:
