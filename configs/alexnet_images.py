@@ -21,7 +21,8 @@ from clusterjax.config import (
 def get_config(variant: str = "") -> ExperimentConfig:
     config = ExperimentConfig(
         name="alexnet_images",
-        data=DataConfig(builder="labelled_images", image_size=128),
+        # Pictures of 8 bits have had their stretch; FITS images want "asinh".
+        data=DataConfig(builder="labelled_images", image_size=128, stretch="linear"),
         model=ModelConfig(
             "alexnet_vgg", {"stem_stride": 4, "head_width": 1024, "dropout": 0.5, "use_batch_norm": True}
         ),
