@@ -17,6 +17,7 @@ from clusterjax.training.state import TrainState
 _LEAST_POINTS = 8  # fewer losses than this say nothing about a slope
 _LEAST_FALL_IN_SCATTERS = 2.0
 _MEDIAN_WINDOW = 5
+_HIGHEST_LOSS_IN_STARTS = 1.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +74,10 @@ def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRange
     if num < _LEAST_POINTS:
         return result(losses, None, f"only {num} losses before it diverged; lower lr_range.lr_min={config.lr_min}")
     window = min(config.smoothing_window, num)
-    # A single batch that blows up would bend a parabola over the whole window.
+    # A single batch that blows up would bend a parabola over the whole window, and so would the divergence at the end:
+    # a loss above that of the untrained network says no more than that.
     calm = median_filter(losses, _MEDIAN_WINDOW, mode="nearest")
+    calm = np.minimum(calm, _HIGHEST_LOSS_IN_STARTS * calm[0])
     smoothed = savgol_filter(calm, window, 2)
     # Near its ends the smoothing hangs on few losses, and its slope is mostly noise.
     inner = slice(window // 4, num - window // 4)

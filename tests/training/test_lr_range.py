@@ -37,6 +37,15 @@ def test_divergence_after_the_descent_does_not_matter():
     assert 2e-5 < result.suggestion < 1e-3
 
 
+def test_divergence_does_not_pull_the_answer_up():
+    """A parabola through a sudden divergence dips below all losses just before it."""
+    losses = sigmoid_losses(1e-4, width=0.2)
+    losses[63:] = [0.9, 1.3, 2.0, 2.5, 0.8, 1.9, 0.7]
+    result = suggest_learning_rate(RATES, losses, CONFIG)
+    assert abs(np.log10(result.suggestion) - np.log10(1e-4)) < 0.3
+    assert min(result.smoothed) > 0.1
+
+
 def test_nan_ends_the_curve():
     losses = sigmoid_losses(1e-4)
     losses[55:] = np.nan
