@@ -36,8 +36,9 @@ def main(argv: Sequence[str]) -> None:
     # XLA prints the machine's features at each start otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     absl_logging.set_verbosity(absl_logging.WARNING)
-    # Reading a corrupt checkpoint leaves failed tasks behind, each of which asyncio would log with a traceback.
+    # Reading a corrupt checkpoint leaves failed reads behind, each of which asyncio and Orbax log with a traceback.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    absl_logging.get_absl_handler().addFilter(lambda record: "orbax" not in record.pathname)
     from clusterjax import config as schema
     from clusterjax import jobs  # imports jax: only now, so that --help is quick
 

@@ -13,8 +13,6 @@ from clusterjax.parallel import make_mesh
 
 LAST_STEP = 240
 
-pytestmark = pytest.mark.xdist_group("interruption")
-
 
 def final_weights(workdir):
     network = load_network(workdir / "checkpoints" / str(LAST_STEP), make_mesh(jax.devices()[:1]))

@@ -9,8 +9,6 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-pytestmark = pytest.mark.xdist_group("finished_run")  # made once, for all that look at it
-
 
 def test_main_job_ends_with_the_headline_and_the_paths(finished_run):
     _workdir, result = finished_run

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from clusterjax.parallel import to_global
+from clusterjax.parallel import replicated, to_global
 from clusterjax.training.metrics import EpochMetrics
 from clusterjax.training.state import TrainState
 
@@ -20,7 +20,8 @@ def evaluate(
 
     ``scores`` has shape (example, class).
     """
-    metrics = EpochMetrics.empty()
+    # On the mesh from the start: the step's own results are, and another placement would be another program.
+    metrics = jax.device_put(EpochMetrics.empty(), replicated(mesh))
     columns, scores = [], []
     for batch in batches:
         metrics, batch_scores = eval_step(

@@ -21,7 +21,7 @@ from clusterjax.parallel import replicated
 class TrainState:
     """``params`` and ``model_state`` (batch-norm statistics) are nested dicts of arrays, ``step`` counts updates."""
 
-    step: jax.Array
+    step: PyTree  # a scalar; all fields may also hold shapes, as Orbax and eval_shape put there
     params: PyTree
     model_state: PyTree
     opt_state: optax.OptState

@@ -106,7 +106,7 @@ def test_no_worker_outlives_the_program(tmp_path, how):
             os.killpg(program.pid, how)
         else:
             program.kill()
-        out, err = program.communicate(timeout=30)
+        out, err = program.communicate(timeout=120)
     assert out == "main is run\n"
     assert program.returncode != 0
     assert ("KeyboardInterrupt" in err) == (how == signal.SIGINT)

@@ -66,8 +66,8 @@ def test_what_is_logged(run_loop, tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_it(run_loop):
-    with pytest.raises(InputError, match=r"training loss is (nan|inf) at step \d+ with learning rate 1e\+30; lower"):
-        run_loop(lambda _: 1e30, num_epochs=3)
+    with pytest.raises(InputError, match=r"training loss is nan at step \d+ with learning rate inf; lower"):
+        run_loop(lambda _: float("inf"), num_epochs=3)
 
 
 def test_rows_of_steps_taken_again_are_dropped(tmp_path):
