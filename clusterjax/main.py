@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> None:
     # Reading a corrupt checkpoint leaves failed reads behind, each of which asyncio and Orbax log with a traceback.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     absl_logging.get_absl_handler().addFilter(lambda record: "orbax" not in record.pathname)
+    sys.unraisablehook = _leave_out_late_reads
     from clusterjax import config as schema
     from clusterjax import jobs  # imports jax: only now, so that --help is quick
 
@@ -85,6 +86,12 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         _fail(str(error))
     except Exception as error:  # a config file is a program: whatever it raises is the user's
         _fail(f"the config cannot be loaded: {type(error).__name__}: {error}")
+
+
+def _leave_out_late_reads(unraisable) -> None:
+    """``sys.unraisablehook`` without what TensorStore's threads say of reads that end after their loop is closed."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _fail(message: str) -> None:

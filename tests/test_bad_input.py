@@ -138,8 +138,7 @@ def test_corrupt_checkpoint(finished_run, tmp_path, run_program):
     assert result.returncode == 2
     assert "corrupt or of another model" in result.stderr
     assert str(copy) in result.stderr
-    # TensorStore's threads print their own late failures; ours must be one line, without a traceback from clusterjax.
-    assert "clusterjax/" not in result.stderr.replace(str(copy), "").split("error:")[0]
+    assert "Traceback" not in result.stderr
 
 
 def _image(path, data, *, with_wcs=True):
