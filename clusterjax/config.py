@@ -103,7 +103,7 @@ class LrRangeConfig:
     lr_min: float = 1e-6
     lr_max: float = 1e-2
     num_steps: int = 70
-    smoothing_window: int = 30  # Savitzky-Golay, order 2
+    smoothing_dex: float = 0.5  # standard deviation of the Gaussian, in log10 of the rate
     multiplier: float = 1.0  # the suggestion is this many times the rate of steepest descent
     divergence_factor: float = 4.0  # stop when the smoothed loss exceeds this multiple of its least value
 
@@ -241,7 +241,7 @@ def validate(config: ExperimentConfig) -> None:
         "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
         "data.image_size", "data.input_size", "data.softening", "data.num_read_threads",
         "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm",
-        "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_window",
+        "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex",
         "lr_range.multiplier",
         "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
         "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",

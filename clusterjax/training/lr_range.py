@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.ndimage import median_filter
-from scipy.signal import savgol_filter
+from scipy.ndimage import gaussian_filter1d, median_filter
 
 from clusterjax.config import LrRangeConfig
 from clusterjax.training.optim import with_learning_rate
@@ -61,9 +60,9 @@ def lr_range_test(
 def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRangeConfig) -> LrRangeResult:
     """The rate at which the smoothed loss falls most steeply with log10(rate), before its least, times the multiplier.
 
-    Smoothing is a running median of five, against single bad batches, then Savitzky-Golay of order 2 over
-    ``config.smoothing_window`` steps (Savitzky & Golay 1964), as in the reference system. No suggestion is made from
-    losses that do not fall by more than their own scatter.
+    Smoothing is a running median of five, against single bad batches, then a Gaussian of ``config.smoothing_dex``. (The
+    reference system's Savitzky-Golay parabola bends where the loss diverges, and scatters twice as far from the truth
+    with noisy losses.) No suggestion is made from losses that do not fall by more than their own scatter.
     """
     num = next((i for i in range(len(losses)) if _is_over(losses[: i + 1], config.divergence_factor)), len(losses))
     rates, losses = rates[:num], losses[:num]
@@ -73,21 +72,18 @@ def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRange
 
     if num < _LEAST_POINTS:
         return result(losses, None, f"only {num} losses before it diverged; lower lr_range.lr_min={config.lr_min}")
-    window = min(config.smoothing_window, num)
-    # A single batch that blows up would bend a parabola over the whole window, and so would the divergence at the end:
-    # a loss above that of the untrained network says no more than that.
+    # The divergence at the end would pull the smoothed curve up: a loss above that of the untrained network says no more
+    # than that.
     calm = median_filter(losses, _MEDIAN_WINDOW, mode="nearest")
     calm = np.minimum(calm, _HIGHEST_LOSS_IN_STARTS * calm[0])
-    smoothed = savgol_filter(calm, window, 2)
-    # Near its ends the smoothing hangs on few losses, and its slope is mostly noise.
-    inner = slice(window // 4, num - window // 4)
-    lowest = int(np.argmin(smoothed[inner]))
-    # Of pure noise, the smoothed curve still spans about 1.5 times the scatter.
+    steps_per_dex = (num - 1) / np.log10(rates[-1] / rates[0])
+    smoothed = gaussian_filter1d(calm, config.smoothing_dex * steps_per_dex, mode="nearest")
+    lowest = int(np.argmin(smoothed))
+    # Of pure noise, the smoothed curve still spans a good part of the scatter.
     least_fall = max(_LEAST_FALL_IN_SCATTERS * 1.4826 * np.median(np.abs(losses - smoothed)), 1e-3)
-    if np.max(smoothed[inner][: lowest + 1]) - smoothed[inner][lowest] < least_fall:
+    if np.max(smoothed[: lowest + 1]) - smoothed[lowest] < least_fall:
         return result(smoothed, None, "the loss does not fall by more than its scatter; raise lr_range.num_steps")
-    slope = np.gradient(smoothed, np.log10(rates))[inner]
-    steepest = inner.start + int(np.argmin(slope[: lowest + 1]))
+    steepest = int(np.argmin(np.gradient(smoothed, np.log10(rates))[: lowest + 1]))
     times = "" if config.multiplier == 1 else f"{config.multiplier:g} times the "
     return result(smoothed, config.multiplier * float(rates[steepest]), times + "steepest descent of the smoothed loss")
 
