@@ -166,6 +166,34 @@ def absl_errors_only() -> Iterator[None]:
         absl_logging.set_verbosity(verbosity)
 
 
+_NUM_BUCKETS = 64  # temporary files that are open at the same time
+
+
+def ordered_key(index: int, count: int) -> int:
+    """A key that keeps the order of ``count`` examples in TFDS's 128 bits.
+
+    Split data of more than 1 GB wait in temporary files by the key's leading bits, and each file is then sorted in
+    memory: small numbers would all come into one.
+    """
+    return index * _NUM_BUCKETS // count * (2**128 // _NUM_BUCKETS) + index
+
+
+@contextlib.contextmanager
+def _temporary_files_without_tensorflow() -> Iterator[None]:
+    """TFDS writes those temporary files through TensorFlow alone; here it gets Python's own under the same names."""
+    from tensorflow_datasets.core import shuffle
+
+    files = types.SimpleNamespace(GFile=lambda path, mode: open(path, mode), exists=os.path.exists, remove=os.remove)
+    # Its one use is to raise the limit of open files, which so few do not reach.
+    errors = types.SimpleNamespace(ResourceExhaustedError=())
+    tensorflow = shuffle.tf
+    shuffle.tf = types.SimpleNamespace(io=types.SimpleNamespace(gfile=files), errors=errors)
+    try:
+        yield
+    finally:
+        shuffle.tf = tensorflow
+
+
 class CarefulBuild:
     """Mix-in before ``tfds.core.GeneratorBasedBuilder``: builds array_record files, all or nothing."""
 
@@ -195,7 +223,8 @@ class CarefulBuild:
                     self.info.read_from_directory(target)
                     return
                 _check_space(folder, self.estimated_bytes())
-                super().download_and_prepare(file_format=file_format, **kwargs)
+                with _temporary_files_without_tensorflow():
+                    super().download_and_prepare(file_format=file_format, **kwargs)
         except (OSError, RuntimeError) as error:
             readable = _readable(error, folder)
             if readable is None:

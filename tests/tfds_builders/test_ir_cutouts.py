@@ -126,6 +126,26 @@ def test_content_does_not_depend_on_the_number_of_processes(builder, splits, tmp
         np.testing.assert_array_equal(source[index]["image"], splits["train"][index]["image"])
 
 
+@pytest.mark.parametrize("buffer_bytes", [0, 400_000])
+def test_more_than_fits_into_tfds_memory(builder, splits, tmp_path, monkeypatch, buffer_bytes):
+    """TFDS keeps a gigabyte of a split in memory; the rest waits in temporary files, many of them."""
+    from tensorflow_datasets.core import shuffle
+
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", buffer_bytes)
+    used = set()
+    add = shuffle._Bucket.add
+    monkeypatch.setattr(shuffle._Bucket, "add", lambda self, *pair: (used.add(self._path.name), add(self, *pair))[1])
+    large = make_builder(data_config(tmp_path), InfraredSky())
+    large.download_and_prepare()
+    assert len(used) >= generation._NUM_BUCKETS
+    source = large.as_data_source("train")
+    assert len(source) == len(splits["train"])
+    for index, expected in enumerate(splits["train"]):
+        np.testing.assert_array_equal(source[index]["image"], expected["image"])
+        assert source[index]["object_id"] == expected["object_id"]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
 def test_names_tell_contents_apart():
     sky = InfraredSky(noise_scale=2.0)
     configs = [

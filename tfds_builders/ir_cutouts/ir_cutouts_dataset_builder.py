@@ -14,7 +14,7 @@ from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.simulation.cutouts import POSITIVE_TYPE
 from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
 from clusterjax.simulation.psf import BANDS, PIXEL_SCALE_ARCSEC
-from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel
+from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
 from tfds_builders.ir_cutouts.examples import SPLITS, simulate_example
 
 LABELS = ("other", POSITIVE_TYPE)
@@ -126,7 +126,7 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
         for index, example in enumerate(examples):
             if split == "train" and index % every == 0:
                 sample.append(example["image"])
-            yield index, example
+            yield ordered_key(index, count), example
         if split == "train":
             self.info.metadata["band_statistics"] = fit_band_statistics(np.stack(sample), BANDS).to_dict()
 

@@ -15,7 +15,7 @@ from absl import logging
 from clusterjax.config import DataConfig
 from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.errors import InputError
-from tfds_builders.generation import CarefulBuild, generate_in_parallel
+from tfds_builders.generation import CarefulBuild, generate_in_parallel, ordered_key
 from tfds_builders.labelled_images.listing import Entry, class_names, list_images
 from tfds_builders.labelled_images.reading import HOW_TO_GO_ON, Unreadable, read_square, read_task
 from tfds_builders.labelled_images.splitting import assign_splits, shared_positions
@@ -104,7 +104,7 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
             if split == "train":
                 sample.add(image)
             yield (
-                index,
+                ordered_key(index, len(config.entries)),
                 {
                     "image": image,
                     "label": entry.label,
