@@ -79,6 +79,10 @@ class ModelConfig:
     name: str = "alexnet_vgg"
     kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
     dtype: str = "float32"  # of activations: float32 or bfloat16
+    # Weights to begin with: a PyTorch file, hf:OWNER/NAME, or a checkpoint of clusterjax; see models/pretrained.
+    pretrained: str | None = None
+    pretrained_bands: str = "mean"  # how the first layer is fitted to the bands: mean or first
+    pretrained_head: bool = False  # keep its head too: the classes must be the same
 
 
 @dataclasses.dataclass
@@ -90,6 +94,8 @@ class OptimConfig:
     warmup_epochs: float = 0.0
     weight_decay: float = 0.0  # decoupled: adamw
     grad_clip_norm: float | None = None
+    frozen_epochs: float = 0.0  # at first, only the head learns
+    backbone_rate: float = 1.0  # the backbone's learning rate, in those of the head
 
 
 @dataclasses.dataclass
@@ -236,11 +242,12 @@ def validate(config: ExperimentConfig) -> None:
     choice("data.stretch", "linear", "asinh", "log")
     choice("data.augment_on", "device", "host")
     choice("model.dtype", "float32", "bfloat16")
+    choice("model.pretrained_bands", "mean", "first")
     choice("optim.schedule", "constant", "exponential", "cosine")
     positive(
         "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
         "data.image_size", "data.input_size", "data.softening", "data.num_read_threads",
-        "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm",
+        "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
         "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex",
         "lr_range.multiplier",
         "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",

@@ -6,14 +6,18 @@ import json
 import pathlib
 from typing import Any
 
+import jax
+import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
 from clusterjax.arrays import PyTree
-from clusterjax.config import ExperimentConfig, from_json, to_json
+from clusterjax.config import ExperimentConfig, ModelConfig, from_json, to_json
 from clusterjax.data.preprocess import Preprocess
 from clusterjax.errors import InputError
 from clusterjax.models import create_model
+from clusterjax.models.pretrained import convert, flatten_names, read_weights, start_from
+from clusterjax.models.registry import model_entry
 from clusterjax.training.checkpoint import Checkpoints, find_checkpoint
 from clusterjax.training.optim import make_optimizer
 from clusterjax.training.state import TrainState, create_state
@@ -94,8 +98,10 @@ class Network:
         return {"config": json.loads(to_json(self.config)), "facts": self.facts.to_dict()}
 
 
-def create_network(config: ExperimentConfig, facts: DatasetFacts, mesh: Mesh) -> tuple[Network, Any]:
-    """(network with fresh weights, its optimizer)."""
+def create_network(
+    config: ExperimentConfig, facts: DatasetFacts, mesh: Mesh, *, use_pretrained: bool = True
+) -> tuple[Network, Any]:
+    """(network, its optimizer); its weights are fresh, or begin with ``config.model.pretrained``."""
     tx = make_optimizer(config.optim)
 
     def build(rngs: nnx.Rngs) -> nnx.Module:
@@ -109,7 +115,31 @@ def create_network(config: ExperimentConfig, facts: DatasetFacts, mesh: Mesh) ->
         )
 
     graphdef, state = create_state(build, tx, mesh, seed=config.seed)
+    if use_pretrained and config.model.pretrained:
+        state = start_from_pretrained(state, config.model)
     return Network(graphdef, state, facts, config), tx
+
+
+def start_from_pretrained(state: TrainState, config: ModelConfig) -> TrainState:
+    """``state`` with the weights of ``config.pretrained``: a PyTorch file, a hub's name, or a checkpoint of ours."""
+    if pathlib.Path(config.pretrained).is_dir():
+        folder, step = find_checkpoint(config.pretrained)
+        with Checkpoints(folder) as checkpoints:
+            weights = flatten_names(checkpoints.restore_as_saved(step, ("params", "model_state")), depth=1)
+    else:
+        kwargs = {name: value for name, value in config.kwargs.items() if name not in ("head", "head_kwargs")}
+        weights = convert(read_weights(config.pretrained), config.name, **kwargs)
+    trees = {"params": state.params, "model_state": state.model_state}
+    shapes = {name: leaf.shape for tree in trees.values() for name, leaf in flatten_names(tree).items()}
+    fitted = start_from(
+        weights, shapes, model_entry(config.name), bands=config.pretrained_bands, keep_head=config.pretrained_head
+    )
+
+    def fill(path, leaf):
+        value = fitted.get(".".join(str(key.key) for key in path))
+        return leaf if value is None else jax.device_put(np.asarray(value, leaf.dtype), leaf.sharding)
+
+    return state.replace(**{name: jax.tree_util.tree_map_with_path(fill, tree) for name, tree in trees.items()})
 
 
 def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) -> Network:
@@ -129,7 +159,7 @@ def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) 
                 f"checkpoint {folder / str(step)} is of model {_describe(config)}, the config asks for "
                 f"{_describe(expected)}; give the checkpoint's own config, or none"
             )
-        network, _ = create_network(config, facts, mesh)
+        network, _ = create_network(config, facts, mesh, use_pretrained=False)
         weights: PyTree = {"params": network.state.params, "model_state": network.state.model_state}
         weights = checkpoints.restore(step, weights).state
     network.state = network.state.replace(**weights)

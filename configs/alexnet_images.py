@@ -23,9 +23,7 @@ def get_config(variant: str = "") -> ExperimentConfig:
         name="alexnet_images",
         # Pictures of 8 bits have had their stretch; FITS images want "asinh".
         data=DataConfig(builder="labelled_images", image_size=128, stretch="linear"),
-        model=ModelConfig(
-            "alexnet_vgg", {"stem_stride": 4, "head_width": 1024, "dropout": 0.5, "use_batch_norm": True}
-        ),
+        model=ModelConfig("alexnet_vgg", {"use_batch_norm": True, "head_kwargs": {"width": 1024, "dropout": 0.5}}),
         augment=AugmentConfig(rotation_deg=180.0, flip=True, shift_fraction=0.05, scale=1.1),
         lr_range=LrRangeConfig(multiplier=5.0),
         optim=OptimConfig(schedule="cosine", warmup_epochs=1.0),
@@ -36,7 +34,6 @@ def get_config(variant: str = "") -> ExperimentConfig:
 
 def _shrink(config: ExperimentConfig) -> None:
     config.data.image_size = 64
-    config.model.kwargs["stem_stride"] = 4
     config.training.num_epochs = 1
     config.training.global_batch_size = 16
     config.training.eval_batch_size = 64

@@ -10,6 +10,5 @@ from clusterjax.recipes import infrared_from_scratch, shrink_to_smoke
 
 
 def get_config(variant: str = "") -> ExperimentConfig:
-    kwargs = {"widths": (32, 64, 128, 256), "dropout": 0.5}
-    config = infrared_from_scratch("baseline_ir", ModelConfig("baseline", kwargs))
+    config = infrared_from_scratch("baseline_ir", ModelConfig("baseline"))
     return apply_variant(config, variant, {"smoke": shrink_to_smoke})

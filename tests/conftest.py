@@ -31,7 +31,7 @@ def get_config(variant=""):
     config = ExperimentConfig(
         name="tiny",
         data=DataConfig(num_train=256, num_validation=64, num_test=64, data_dir=DATA_DIR),
-        model=ModelConfig("baseline", {"widths": (8, 16), "dropout": 0.1}),
+        model=ModelConfig("baseline", {"widths": (8, 16), "head_kwargs": {"dropout": 0.1}}),
         lr_range=LrRangeConfig(lr_min=1e-5, lr_max=1.0, num_steps=40),
         training=TrainingConfig(num_epochs=3, global_batch_size=32, eval_batch_size=32, log_every_steps=2),
         search=SearchConfig(map_size=256, stride=16, batch_size=16, threshold=0.5),

@@ -183,7 +183,7 @@ def _temporary_files_without_tensorflow() -> Iterator[None]:
     """TFDS writes those temporary files through TensorFlow alone; here it gets Python's own under the same names."""
     from tensorflow_datasets.core import shuffle
 
-    files = types.SimpleNamespace(GFile=lambda path, mode: open(path, mode), exists=os.path.exists, remove=os.remove)
+    files = types.SimpleNamespace(GFile=open, exists=os.path.exists, remove=os.remove)
     # Its one use is to raise the limit of open files, which so few do not reach.
     errors = types.SimpleNamespace(ResourceExhaustedError=())
     tensorflow = shuffle.tf

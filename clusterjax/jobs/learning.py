@@ -24,7 +24,7 @@ from clusterjax.training.evaluate import STEP_FIELDS
 from clusterjax.training.loop import TrainingRun
 from clusterjax.training.loop import train as run_training
 from clusterjax.training.lr_range import LrRangeResult, lr_range_test
-from clusterjax.training.optim import make_schedule
+from clusterjax.training.optim import make_backbone_schedule, make_schedule
 from clusterjax.training.step import make_eval_step, make_train_step
 
 
@@ -165,6 +165,7 @@ def train(session: Session) -> None:
                 schedule=make_schedule(
                     config.optim, learning_rate=rate, steps_per_epoch=steps_per_epoch, num_epochs=training.num_epochs
                 ),
+                backbone_schedule=make_backbone_schedule(config.optim, steps_per_epoch=steps_per_epoch),
                 steps_per_epoch=steps_per_epoch,
                 config=training,
                 checkpoints=checkpoints,

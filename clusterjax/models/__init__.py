@@ -1,6 +1,17 @@
 """Flax nnx networks: images (batch, y, x, band) in, logits (batch, class) out."""
 
-from clusterjax.models import alexnet, baseline  # noqa: F401  (each registers its networks)
+from clusterjax.models import (  # noqa: F401  (each registers its networks)
+    alexnet,
+    baseline,
+    densenet,
+    efficientnet,
+    inception,
+    kosiba,
+    mobilenet,
+    resnet,
+    vgg,
+    vit,
+)
 from clusterjax.models.registry import create_model, model_names
 
 __all__ = ["create_model", "model_names"]

@@ -1,6 +1,6 @@
-"""Layers that flax does not have, with PyTorch's conventions where the reference systems used them."""
+"""Layers with PyTorch's conventions, which the reference systems used: explicit padding, its epsilons and momenta."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -9,37 +9,78 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from clusterjax.models import cpu_kernels
+
 # He et al. 2015: keeps the variance through ReLU layers.
 he_normal = nnx.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 
+relu = jax.nn.relu
+relu6 = jax.nn.relu6
+silu = jax.nn.silu
 
-def conv(num_in: int, num_out: int, size: int, *, stride: int = 1, padding: int = 0, bias: bool = True, dtype, rngs):
-    """A square convolution with explicit zero padding, as PyTorch's ``Conv2d`` of the same arguments."""
+
+def conv(
+    num_in: int,
+    num_out: int,
+    size: int | tuple[int, int],
+    *,
+    stride: int = 1,
+    padding: int | str | Sequence[tuple[int, int]] = 0,
+    num_groups: int = 1,
+    bias: bool = True,
+    dtype,
+    rngs: nnx.Rngs,
+) -> nnx.Conv:
+    """A convolution with explicit zero padding, as PyTorch's ``Conv2d`` of the same arguments.
+
+    ``size`` is (y, x) or one for both; ``padding`` one number for all sides, ((before, after) of y, of x), or
+    "SAME" for TensorFlow's, which pads strided convolutions more at the end.
+    """
+    if isinstance(padding, int):
+        padding = [(padding, padding)] * 2
+    elif not isinstance(padding, str):
+        padding = [tuple(pair) for pair in padding]
     return nnx.Conv(
         num_in,
         num_out,
-        (size, size),
+        (size, size) if isinstance(size, int) else size,
         strides=(stride, stride),
-        padding=[(padding, padding)] * 2,
+        padding=padding,
+        feature_group_count=num_groups,
         use_bias=bias,
         kernel_init=he_normal,
+        conv_general_dilated=cpu_kernels.convolve,
         dtype=dtype,
         rngs=rngs,
     )
 
 
-def dense(num_in: int, num_out: int, *, kernel_init: Callable = he_normal, dtype, rngs) -> nnx.Linear:
-    return nnx.Linear(num_in, num_out, kernel_init=kernel_init, dtype=dtype, rngs=rngs)
+def dense(num_in: int, num_out: int, *, kernel_init: Callable = he_normal, dtype, rngs: nnx.Rngs) -> nnx.Linear:
+    return nnx.Linear(
+        num_in, num_out, kernel_init=kernel_init, dot_general=cpu_kernels.dot_general, dtype=dtype, rngs=rngs
+    )
 
 
-def batch_norm(num_features: int, *, dtype, rngs) -> nnx.BatchNorm:
-    """PyTorch's ``BatchNorm2d``: eps 1e-5, and its momentum 0.1 is 0.9 in flax's meaning."""
-    return nnx.BatchNorm(num_features, momentum=0.9, epsilon=1e-5, dtype=dtype, rngs=rngs)
+def batch_norm(num_features: int, *, epsilon: float = 1e-5, dtype, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """PyTorch's ``BatchNorm2d``: its momentum 0.1 is 0.9 in flax's meaning."""
+    return nnx.BatchNorm(num_features, momentum=0.9, epsilon=epsilon, dtype=dtype, rngs=rngs)
 
 
-def max_pool(x: Float[Array, "batch y x feature"], size: int, stride: int) -> Float[Array, "batch y2 x2 feature"]:
-    """Without padding; the last rows that fill no window are dropped, as in PyTorch."""
-    return nnx.max_pool(x, (size, size), strides=(stride, stride), padding="VALID")
+def max_pool(
+    x: Float[Array, "batch y x feature"], size: int, stride: int, padding: int = 0
+) -> Float[Array, "batch y2 x2 feature"]:
+    """The last rows that fill no window are dropped, as in PyTorch; padding is with -infinity."""
+    return nnx.max_pool(x, (size, size), strides=(stride, stride), padding=((padding, padding), (padding, padding)))
+
+
+def average_pool(
+    x: Float[Array, "batch y x feature"], size: int, stride: int, padding: int = 0
+) -> Float[Array, "batch y2 x2 feature"]:
+    """Zeros of the padding count, as in PyTorch's ``avg_pool2d``."""
+    return nnx.avg_pool(x, (size, size), strides=(stride, stride), padding=((padding, padding), (padding, padding)))
+
+
+max_pool_2x2 = partial(max_pool, size=2, stride=2)
 
 
 def _bin_weights(num_in: int, num_out: int) -> np.ndarray:
@@ -66,16 +107,82 @@ def global_average_pool(x: Float[Array, "batch y x feature"]) -> Float[Array, "b
     return jnp.mean(x, axis=(1, 2))
 
 
-class ConvNormReLU(nnx.Module):
-    """Convolution 3x3 (padding 1), batch normalisation, ReLU."""
+def flatten(x: Float[Array, "batch y x feature"]) -> Float[Array, "batch flat"]:
+    """In the order (y, x, feature); PyTorch's is (feature, y, x)."""
+    return x.reshape(x.shape[0], -1)
 
-    def __init__(self, num_in: int, num_out: int, *, dtype, rngs: nnx.Rngs):
-        self.conv = conv(num_in, num_out, 3, padding=1, dtype=dtype, rngs=rngs)
-        self.norm = batch_norm(num_out, dtype=dtype, rngs=rngs)
+
+class ConvNorm(nnx.Module):
+    """Convolution without bias where a normalisation follows, batch normalisation, activation.
+
+    ``padding`` None keeps the size of an odd kernel at stride 1, PyTorch's ``k // 2``; ``norm`` False leaves the
+    normalisation out and gives the convolution a bias; ``bias`` True gives it one all the same.
+    """
+
+    def __init__(
+        self,
+        num_in: int,
+        num_out: int,
+        size: int | tuple[int, int] = 3,
+        *,
+        stride: int = 1,
+        padding: str | Sequence[tuple[int, int]] | None = None,
+        num_groups: int = 1,
+        norm: bool = True,
+        bias: bool = False,
+        epsilon: float = 1e-5,
+        activation: Callable | None = relu,
+        dtype,
+        rngs: nnx.Rngs,
+    ):
+        if padding is None:
+            padding = [(k // 2, k // 2) for k in ((size, size) if isinstance(size, int) else size)]
+        self.conv = conv(
+            num_in,
+            num_out,
+            size,
+            stride=stride,
+            padding=padding,
+            num_groups=num_groups,
+            bias=bias or not norm,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.norm = batch_norm(num_out, epsilon=epsilon, dtype=dtype, rngs=rngs) if norm else None
+        self.activation = activation
 
     def __call__(self, x):
-        return jax.nn.relu(self.norm(self.conv(x)))
+        x = self.conv(x)
+        x = x if self.norm is None else self.norm(x)
+        return x if self.activation is None else self.activation(x)
 
 
-relu = jax.nn.relu
-max_pool_2x2 = partial(max_pool, size=2, stride=2)
+class SqueezeExcite(nnx.Module):
+    """Scales each feature by a gate that sees the mean of all (Hu et al. 2018, arXiv:1709.01507)."""
+
+    def __init__(self, num_features: int, num_squeezed: int, *, activation: Callable = silu, dtype, rngs: nnx.Rngs):
+        self.reduce = dense(num_features, num_squeezed, dtype=dtype, rngs=rngs)
+        self.expand = dense(num_squeezed, num_features, dtype=dtype, rngs=rngs)
+        self.activation = activation
+
+    def __call__(self, x):
+        gate = self.expand(self.activation(self.reduce(global_average_pool(x))))
+        return x * jax.nn.sigmoid(gate)[:, None, None, :]
+
+
+class StochasticDepth(nnx.Module):
+    """Drops a residual branch whole, example by example, in training (Huang et al. 2016, arXiv:1603.09382)."""
+
+    def __init__(self, rate: float):
+        self.dropout = nnx.Dropout(rate)
+
+    def __call__(self, branch, *, rngs: nnx.Rngs | None = None):
+        one_each = jnp.ones((branch.shape[0],) + (1,) * (branch.ndim - 1), branch.dtype)
+        return branch * self.dropout(one_each, rngs=rngs)
+
+
+def apply_block(block, x, *, remat: bool, rngs: nnx.Rngs | None = None):
+    """``block(x, rngs=rngs)``; with ``remat`` its activations are computed again in the backward pass, not kept."""
+    if not remat:
+        return block(x, rngs=rngs)
+    return nnx.remat(lambda block, x, rngs: block(x, rngs=rngs))(block, x, rngs)

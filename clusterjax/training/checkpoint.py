@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint.experimental.v1 as ocp
 
 from clusterjax.arrays import PyTree
@@ -93,6 +94,16 @@ class Checkpoints:
             with context:
                 loaded = self._orbax.load_checkpointables(step, {"state": jax.tree.map(_abstract, target)})
         return Restored(step, loaded["state"], about)
+
+    def restore_as_saved(self, step: int, parts: tuple[str, ...]) -> PyTree:
+        """These parts of a state, as NumPy arrays of the shapes that were saved."""
+        with _clear_errors(self.directory / str(step)):
+            shapes = self._orbax.checkpointables_metadata(step).metadata["state"]
+            target = {part: jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes[part]) for part in parts}
+            context = ocp.Context()
+            context.pytree.loading.partial_load = True
+            with context:
+                return self._orbax.load_checkpointables(step, {"state": target})["state"]
 
 
 def _abstract(leaf):

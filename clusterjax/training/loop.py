@@ -46,6 +46,7 @@ class TrainingRun:
     checkpoints: Checkpoints
     mesh: Mesh
     about: dict  # goes into each checkpoint: what is needed to use it alone
+    backbone_schedule: optax.Schedule = dataclasses.field(default=lambda _: 1.0)  # step -> its rate in the head's
     progress: Progress = dataclasses.field(default_factory=Progress)
 
     def resume(self) -> int:
@@ -111,7 +112,7 @@ def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: Cat
         batch = next(run.batches)
         rate = float(run.schedule(step))
         run.state, scalars = run.train_step(
-            with_learning_rate(run.state, rate),
+            with_learning_rate(run.state, rate, float(run.backbone_schedule(step))),
             to_global({name: batch[name] for name in STEP_FIELDS}, run.mesh),
         )
         step += 1

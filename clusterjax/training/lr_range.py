@@ -72,8 +72,8 @@ def suggest_learning_rate(rates: np.ndarray, losses: np.ndarray, config: LrRange
 
     if num < _LEAST_POINTS:
         return result(losses, None, f"only {num} losses before it diverged; lower lr_range.lr_min={config.lr_min}")
-    # The divergence at the end would pull the smoothed curve up: a loss above that of the untrained network says no more
-    # than that.
+    # The divergence at the end would pull the smoothed curve up: a loss above that of the untrained network says no
+    # more than that.
     calm = median_filter(losses, _MEDIAN_WINDOW, mode="nearest")
     calm = np.minimum(calm, _HIGHEST_LOSS_IN_STARTS * calm[0])
     steps_per_dex = (num - 1) / np.log10(rates[-1] / rates[0])

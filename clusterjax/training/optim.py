@@ -39,22 +39,53 @@ def make_optimizer(config: OptimConfig) -> optax.GradientTransformation:
     if config.weight_decay and config.name != "adamw":
         raise InputError(f"config.optim.weight_decay={config.weight_decay} needs name='adamw', not {config.name!r}")
 
-    def build(learning_rate):
+    def build(learning_rate, backbone_rate):
         if config.name == "adamw":
             tx = optax.adamw(learning_rate, weight_decay=config.weight_decay)
         elif config.name == "sgd":
             tx = optax.sgd(learning_rate, momentum=0.9, nesterov=True)
         else:
             tx = optax.adam(learning_rate)
-        if config.grad_clip_norm is None:
-            return tx
-        return optax.chain(optax.clip_by_global_norm(config.grad_clip_norm), tx)
+        before = [] if config.grad_clip_norm is None else [optax.clip_by_global_norm(config.grad_clip_norm)]
+        # Last, so that it scales what the optimizer does, weight decay too.
+        after = [_scale_backbone(backbone_rate)] if has_own_backbone_rate(config) else []
+        return optax.chain(*before, tx, *after)
 
-    return optax.inject_hyperparams(build)(learning_rate=0.0)
+    return optax.inject_hyperparams(build)(learning_rate=0.0, backbone_rate=config.backbone_rate)
 
 
-def with_learning_rate(state, learning_rate: float):
-    """``state`` (a TrainState) with this rate for its next step."""
-    old = state.opt_state.hyperparams["learning_rate"]
-    new = jax.device_put(np.asarray(learning_rate, old.dtype), old.sharding)
-    return state.replace(opt_state=state.opt_state._replace(hyperparams={"learning_rate": new}))
+def has_own_backbone_rate(config: OptimConfig) -> bool:
+    return config.frozen_epochs > 0 or config.backbone_rate != 1.0
+
+
+def _scale_backbone(factor) -> optax.GradientTransformation:
+    """Scales the updates of all but the head, whose parameters are those under "head"."""
+
+    def scale(updates):
+        return {
+            part: tree if part == "head" else jax.tree.map(lambda update: factor * update, tree)
+            for part, tree in updates.items()
+        }
+
+    return optax.stateless(lambda updates, _: scale(updates))
+
+
+def make_backbone_schedule(config: OptimConfig, *, steps_per_epoch: int) -> optax.Schedule:
+    """Step -> the backbone's rate in those of the head: 0 for ``frozen_epochs``, then ``backbone_rate``.
+
+    Running statistics of batch normalisation follow the data from the first step on.
+    """
+    frozen_steps = round(config.frozen_epochs * steps_per_epoch)
+    return optax.join_schedules(
+        [optax.constant_schedule(0.0), optax.constant_schedule(config.backbone_rate)], [frozen_steps]
+    )
+
+
+def with_learning_rate(state, learning_rate: float, backbone_rate: float | None = None):
+    """``state`` (a TrainState) with these rates for its next step; None leaves that of the backbone as it is."""
+    new = {"learning_rate": learning_rate, "backbone_rate": backbone_rate}
+    hyperparams = {
+        name: old if new[name] is None else jax.device_put(np.asarray(new[name], old.dtype), old.sharding)
+        for name, old in state.opt_state.hyperparams.items()
+    }
+    return state.replace(opt_state=state.opt_state._replace(hyperparams=hyperparams))

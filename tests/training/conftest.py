@@ -41,12 +41,18 @@ class Batches:
 class Setup:
     """graphdef, a fresh state and the compiled steps, on ``devices``."""
 
-    def __init__(self, devices=None, *, optim=None, dropout=0.5, seed=0):
+    def __init__(self, devices=None, *, optim=None, dropout=0.5, dtype="float32", seed=0):
         self.mesh = make_mesh(devices)
         self.tx = make_optimizer(optim or OptimConfig())
         self.graphdef, self.state = create_state(
             lambda rngs: create_model(
-                "baseline", num_bands=2, num_classes=2, dtype="float32", rngs=rngs, widths=(4, 8), dropout=dropout
+                "baseline",
+                num_bands=2,
+                num_classes=2,
+                dtype=dtype,
+                rngs=rngs,
+                widths=(4, 8),
+                head_kwargs={"dropout": dropout},
             ),
             self.tx,
             self.mesh,

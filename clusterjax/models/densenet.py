@@ -1,0 +1,99 @@
+"""DenseNet121 under a linear or a Spinal head (Huang et al. 2017, arXiv:1608.06993)."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from flax import nnx
+
+from clusterjax.models.layers import (
+    ConvNorm,
+    apply_block,
+    average_pool,
+    batch_norm,
+    conv,
+    global_average_pool,
+    max_pool,
+    relu,
+)
+from clusterjax.models.registry import register_model
+
+
+class DenseLayer(nnx.Module):
+    """Twice normalisation, ReLU, convolution (1x1 to four times the growth, then 3x3); its input stays beside."""
+
+    def __init__(self, num_in: int, growth: int, *, dtype, rngs: nnx.Rngs):
+        self.norm1 = batch_norm(num_in, dtype=dtype, rngs=rngs)
+        self.conv1 = conv(num_in, 4 * growth, 1, bias=False, dtype=dtype, rngs=rngs)
+        self.norm2 = batch_norm(4 * growth, dtype=dtype, rngs=rngs)
+        self.conv2 = conv(4 * growth, growth, 3, padding=1, bias=False, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x, *, rngs: nnx.Rngs | None = None):
+        y = self.conv2(relu(self.norm2(self.conv1(relu(self.norm1(x))))))
+        return jnp.concatenate([x, y], axis=-1)
+
+
+class Transition(nnx.Module):
+    """Normalisation, ReLU, convolution 1x1 to half the features, average-pooling 2."""
+
+    def __init__(self, num_in: int, *, dtype, rngs: nnx.Rngs):
+        self.norm = batch_norm(num_in, dtype=dtype, rngs=rngs)
+        self.conv = conv(num_in, num_in // 2, 1, bias=False, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x):
+        return average_pool(self.conv(relu(self.norm(x))), 2, 2)
+
+
+class DenseNet(nnx.Module):
+    """``num_layers`` per block, each adding ``growth`` features."""
+
+    def __init__(
+        self,
+        *,
+        num_bands: int,
+        dtype,
+        rngs: nnx.Rngs,
+        num_layers: Sequence[int] = (6, 12, 24, 16),
+        growth: int = 32,
+        remat: bool = False,
+    ):
+        num = 2 * growth
+        self.stem = ConvNorm(num_bands, num, 7, stride=2, dtype=dtype, rngs=rngs)
+        blocks, transitions = [], []
+        for i, number in enumerate(num_layers):
+            if i > 0:
+                transitions.append(Transition(num, dtype=dtype, rngs=rngs))
+                num //= 2
+            blocks.append(
+                nnx.List([DenseLayer(num + j * growth, growth, dtype=dtype, rngs=rngs) for j in range(number)])
+            )
+            num += number * growth
+        self.blocks = nnx.List(blocks)
+        self.transitions = nnx.List(transitions)
+        self.norm = batch_norm(num, dtype=dtype, rngs=rngs)
+        self.num_features = num
+        self.remat = remat
+
+    def __call__(self, image, *, rngs: nnx.Rngs | None = None):
+        x = max_pool(self.stem(image), 3, 2, padding=1)
+        for i, block in enumerate(self.blocks):
+            if i > 0:
+                x = self.transitions[i - 1](x)
+            for layer in block:
+                x = apply_block(layer, x, remat=self.remat)
+        return global_average_pool(relu(self.norm(x)))
+
+
+TORCHVISION = (
+    (r"features\.conv0", "backbone.stem.conv"),
+    (r"features\.norm0", "backbone.stem.norm"),
+    # Older files have "norm.1" for "norm1".
+    (r"features\.denseblock(\d)\.denselayer(\d+)\.(norm|conv)\.?(\d)", r"backbone.blocks.{\1-1}.{\2-1}.\3\4"),
+    (r"features\.transition(\d)\.(norm|conv)", r"backbone.transitions.{\1-1}.\2"),
+    (r"features\.norm5", "backbone.norm"),
+    (r"classifier", "head.linear"),
+)
+
+PAPER = "Huang et al. 2017, arXiv:1608.06993"
+_NAMES = {"torchvision:densenet121": TORCHVISION}
+register_model("densenet121", DenseNet, paper=PAPER, names=_NAMES)
+register_model("spinalnet_densenet", DenseNet, head="spinal", head_kwargs={"width": 200}, paper=PAPER, names=_NAMES)

@@ -1,0 +1,42 @@
+"""CN: the custom network of Kosiba et al. 2020 (MNRAS 496, 4141; arXiv:2006.05998) for X-ray + optical images."""
+
+import itertools
+
+from flax import nnx
+
+from clusterjax.models.layers import ConvNorm, adaptive_average_pool, flatten
+from clusterjax.models.registry import register_model
+
+_WIDTHS = (64, 32, 32, 32, 32, 32)
+
+
+class CustomNetwork(nnx.Module):
+    """Six convolutions 3x3, each with ReLU and max-pooling 2x2 with padding SAME (356-178-89-45-23-12-6); flattened.
+
+    At inputs other than 321 to 384 px the last maps are pooled, or repeated, to 6x6 for the 1152 features.
+    """
+
+    num_features = 6 * 6 * _WIDTHS[-1]
+
+    def __init__(self, *, num_bands: int, dtype, rngs: nnx.Rngs):
+        self.layers = nnx.List(
+            [ConvNorm(a, b, norm=False, dtype=dtype, rngs=rngs) for a, b in itertools.pairwise((num_bands, *_WIDTHS))]
+        )
+
+    def __call__(self, image, *, rngs: nnx.Rngs | None = None):
+        x = image
+        for layer in self.layers:
+            x = layer(x)
+            x = nnx.max_pool(x, (2, 2), strides=(2, 2), padding="SAME")
+        return flatten(adaptive_average_pool(x, 6, 6))
+
+
+register_model(
+    "kosiba_cn",
+    CustomNetwork,
+    first_layer="backbone.layers.0.conv",
+    head="mlp",
+    head_kwargs={"widths": (256,), "dropout": 0.65},
+    input_size=356,
+    paper="Kosiba et al. 2020, arXiv:2006.05998",
+)

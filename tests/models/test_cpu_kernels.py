@@ -1,0 +1,84 @@
+"""The CPU's convolutions against XLA's own, forward and backward, whatever the shape."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterjax.models import cpu_kernels, create_model
+from clusterjax.models.cpu_kernels import plain_kernels
+from clusterjax.models.layers import conv, dense
+
+
+def value_and_gradients(layer, x, seed=0):
+    """The layer's output, and the gradient of a random projection of it by input, kernel and bias."""
+    graphdef, params = nnx.split(layer)
+
+    def project(params, x):
+        y = nnx.merge(graphdef, params)(x)
+        cotangent = jnp.asarray(np.random.default_rng(seed).normal(size=y.shape), y.dtype)
+        return jnp.sum(y * cotangent), y
+
+    (_, y), grads = jax.value_and_grad(project, argnums=(0, 1), has_aux=True)(params, x)
+    return [y, *jax.tree.leaves(grads)]
+
+
+def assert_same(layer, x):
+    ours = value_and_gradients(layer, x)
+    with plain_kernels():
+        plain = value_and_gradients(layer, x)
+    for a, b in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * max(1.0, float(np.abs(b).max())), rtol=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.sampled_from([(1, 1), (3, 3), (5, 5), (1, 7), (2, 2)]),
+    stride=st.integers(1, 3),
+    pads=st.lists(st.integers(0, 3), min_size=4, max_size=4),
+    image=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    features=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    depthwise=st.booleans(),
+    batch=st.integers(1, 3),
+)
+def test_convolutions_of_any_shape(size, stride, pads, image, features, depthwise, batch):
+    padding = [(min(pads[0], size[0]), min(pads[1], size[0])), (min(pads[2], size[1]), min(pads[3], size[1]))]
+    if any(n + sum(pad) < k for n, pad, k in zip(image, padding, size, strict=True)):
+        return
+    num_in, num_out = (features[0], features[0]) if depthwise else features
+    layer = conv(
+        num_in,
+        num_out,
+        size,
+        stride=stride,
+        padding=padding,
+        num_groups=num_in if depthwise else 1,
+        dtype=jnp.dtype("float32"),
+        rngs=nnx.Rngs(0),
+    )
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(batch, *image, num_in)), jnp.float32)
+    assert_same(layer, x)
+
+
+@pytest.mark.parametrize("shape", [(4, 7), (2, 5, 7)])
+def test_dense_layers(shape):
+    x = jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
+    assert_same(dense(7, 3, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0)), x)
+
+
+def test_each_kernel_is_reached():
+    """By what is compiled: the plain path has convolutions where the CPU's has none."""
+    model = create_model("mobilenet_v1", num_bands=2, num_classes=2, dtype="float32", rngs=nnx.Rngs(0))
+    model.eval()
+    image = jax.ShapeDtypeStruct((1, 32, 32, 2), jnp.float32)
+
+    def count():
+        return str(jax.make_jaxpr(lambda x: model(x))(image)).count("conv_general_dilated")
+
+    assert count() == 1  # the stem
+    with plain_kernels():
+        assert count() == 27
+    assert not cpu_kernels._plain_everywhere
