@@ -26,6 +26,7 @@ from clusterjax.search.match import match_detections
 from clusterjax.search.windows import WindowGrid
 from clusterjax.simulation.maps import simulate_map
 from clusterjax.sky.catalogues import read_table
+from clusterjax.sky.fits import read_probability_map, write_probability_map
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
 FIGURES = ("accuracy", "auc", "recall", "fpr", "recall_high_redshift")
@@ -79,18 +80,38 @@ def scan_maps(args, workdirs: list[pathlib.Path]) -> None:
         )
         for seed in range(100, 100 + args.maps)
     ]
-    scans = {}
-    for workdir in workdirs:
-        network = load_network(workdir, mesh)
-        scans[workdir.name] = [search_map(network, sky, search, mesh) for sky, _ in maps]
-    observer = fit_classical(make_builder(network.config))
-    scans["aperture count"] = [scan_classically(observer, sky, search.stride) for sky, _ in maps]
-    for name, results in scans.items():
-        for smoothing in args.smoothing_pixels:
-            points = curve([(result, truth) for result, (_, truth) in zip(results, maps, strict=True)], smoothing)
-            for rate in (1, 3, 10, 30):
-                allowed = (point for point in points if point["false_per_deg2"] <= rate)
-                print(f"{name}, smoothing {smoothing}: {json.dumps(max(allowed, key=lambda p: p['completeness']))}")
+    networks = {workdir.name: load_network(workdir, mesh) for workdir in workdirs}
+    observer = fit_classical(make_builder(next(iter(networks.values())).config))
+
+    def scan(name: str, number: int, sky: SkyMap) -> ProbabilityMap:
+        path = args.workdir / "maps" / f"{name.replace(' ', '_')}_{args.cluster_boost:g}_{number}.fits"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            found = (
+                search_map(networks[name], sky, search, mesh)
+                if name in networks
+                else scan_classically(observer, sky, search.stride)
+            )
+            write_probability_map(path, found)
+        return read_probability_map(path)
+
+    curves = {}
+    for name in (*networks, "aperture count"):
+        scans = [(scan(name, number, sky), truth) for number, (sky, truth) in enumerate(maps)]
+        # What counts as true: a halo above 1e14, or above half of that, which no observer can tell from it.
+        for truth_mass in (1e14, 5e13):
+            for smoothing in args.smoothing_pixels:
+                points = curve(scans, smoothing, truth_mass)
+                curves[f"{name}, smoothing {smoothing}, truth above {truth_mass:.0e}"] = points
+    for name, points in curves.items():
+        for rate in (1, 3, 10, 30):
+            allowed = [point for point in points if point["false_per_deg2"] <= rate]
+            best = max(allowed, key=lambda point: point["completeness"])
+            print(
+                f"{name}: at most {rate} false per deg2: completeness {best['completeness']:.3f} of "
+                f"{best['num_massive']} above {COMPLETE_ABOVE_MSUN:.0e} at score {best['threshold']:.4f}"
+            )
+    (args.workdir / "completeness.json").write_text(json.dumps(curves))
 
 
 def scan_classically(observer: ApertureCount, sky: SkyMap, stride: int, size: int = 64) -> ProbabilityMap:

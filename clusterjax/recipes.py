@@ -25,6 +25,35 @@ def infrared_from_scratch(name: str, model: ModelConfig) -> ExperimentConfig:
     )
 
 
+def labelled_images(name: str, model: ModelConfig) -> ExperimentConfig:
+    """Pictures of whatever orientation, a few hundred to a few thousand of them, at 128 px."""
+    return ExperimentConfig(
+        name=name,
+        # Pictures of 8 bits have had their stretch; FITS images want "asinh".
+        data=DataConfig(builder="labelled_images", image_size=128, stretch="linear"),
+        model=model,
+        augment=AugmentConfig(rotation_deg=180.0, flip=True, shift_fraction=0.05, scale=1.1),
+        lr_range=LrRangeConfig(multiplier=5.0),
+        optim=OptimConfig(schedule="cosine", warmup_epochs=1.0),
+        training=TrainingConfig(num_epochs=20, global_batch_size=64, early_stop_patience=None),
+    )
+
+
+def shrink_images_to_smoke(config: ExperimentConfig) -> None:
+    """One epoch at 64 px."""
+    config.data.image_size = 64
+    config.training.num_epochs = 1
+    config.training.global_batch_size = 16
+    config.training.eval_batch_size = 64
+
+
+def fine_tune(config: ExperimentConfig) -> None:
+    """For a network that begins with published weights: at first the head alone, then the backbone more slowly."""
+    config.optim.frozen_epochs = 1.0
+    config.optim.backbone_rate = 0.3
+    config.lr_range.multiplier = 1.0
+
+
 def use_paper_settings(config: ExperimentConfig) -> None:
     """Fomicheva (2025): the network as it is, 224 px, Adam at the range test's rate, decay 0.8 an epoch, batch 64."""
     config.data.input_size = 224

@@ -31,7 +31,7 @@ def test_config_is_valid_and_documented(path):
     module = load(path)
     config = module.get_config()
     validate(config)
-    assert config.name == {"networks_ir": "resnet18_ir"}.get(path.stem, path.stem)
+    assert config.name == path.stem.replace("networks", "resnet18")
     assert f"--config=configs/{path.name}" in module.__doc__
     assert module.get_config("smoke").name == f"{config.name}_smoke"
     validate(module.get_config("smoke"))
@@ -86,6 +86,12 @@ def test_every_network_learns_in_its_config(name):
         losses.append(float(scalars["loss"]))
     assert losses[0] == pytest.approx(np.log(2), abs=1e-5)  # every class alike at first
     assert min(losses[1:]) < 0.9 * losses[0]
+
+
+def test_fine_tuning_is_a_variant():
+    config = load(next(path for path in CONFIGS if path.stem == "networks_images")).get_config("vit_tiny-finetune")
+    validate(config)
+    assert (config.model.name, config.optim.frozen_epochs, config.optim.backbone_rate) == ("vit_tiny", 1.0, 0.3)
 
 
 @pytest.fixture
