@@ -43,6 +43,7 @@ class DataConfig:
     num_processes: int | None = None  # that simulate; None: one a core
     # labelled_images only
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
+    crop_pixels: int | None = None  # of each image's middle that are kept, a side, before any resampling; None: all
     image_size: int | None = None  # pixels a side that images are resampled to; None: the size of the first image
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
@@ -246,7 +247,7 @@ def validate(config: ExperimentConfig) -> None:
     choice("optim.schedule", "constant", "exponential", "cosine")
     positive(
         "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
-        "data.image_size", "data.input_size", "data.softening", "data.num_read_threads",
+        "data.crop_pixels", "data.image_size", "data.input_size", "data.softening", "data.num_read_threads",
         "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
         "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex",
         "lr_range.multiplier",

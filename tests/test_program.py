@@ -98,3 +98,18 @@ def test_evaluate_and_scan_from_the_checkpoint_alone(finished_run, tmp_path, run
     assert (tmp_path / "out" / "scan" / "matches.ecsv").exists()
     result = run_program("--job=report", f"--checkpoint={workdir}", f"--workdir={tmp_path / 'out'}")
     assert result.returncode == 2
+
+
+def test_a_map_unlike_the_training_is_told(finished_run, tmp_path, run_program):
+    """Detector numbers at another pixel scale: scanned, but not in silence."""
+    workdir, _ = finished_run
+    with fits.open(workdir / "scan" / "simulated_map.fits") as hdus:
+        hdus[0].header["BUNIT"] = "DN"
+        hdus[0].header["CDELT1"] *= 0.5
+        hdus[0].header["CDELT2"] *= 0.5
+        hdus.writeto(tmp_path / "other.fits")
+    arguments = ["--job=scan", f"--checkpoint={workdir}", f"--workdir={tmp_path / 'run'}"]
+    result = run_program(*arguments, f"--map={tmp_path / 'other.fits'}")
+    assert result.returncode == 0, result.stderr
+    assert "the map is in DN, the network was trained on nMgy (Vega)" in result.stderr
+    assert 'the map has 1.375" pixels, the network was trained on 2.750"' in result.stderr

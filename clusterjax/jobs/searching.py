@@ -101,7 +101,7 @@ def _open_map(config, network: Network) -> tuple[SkyMap, Table | None]:
     all_bands = network.facts.preprocess.statistics.bands
     if search.images:
         sky = read_sky_map(search.images, bands=all_bands)
-        _compare_pixel_scales(sky, network)
+        _warn_of_differences(sky, network)
         return sky, known
     if config.data.builder not in SIMULATED_SKIES:
         raise InputError(
@@ -119,7 +119,14 @@ def _open_map(config, network: Network) -> tuple[SkyMap, Table | None]:
     return sky, truth if known is None else known
 
 
-def _compare_pixel_scales(sky: SkyMap, network: Network) -> None:
+def _warn_of_differences(sky: SkyMap, network: Network) -> None:
+    """Of the map from what the network was trained on, where both are known."""
+    units = network.facts.units
+    if units and sky.units != units:
+        say(
+            f"warning: the map is in {sky.units or 'unknown units (it has no BUNIT)'}, the network was trained on "
+            f"{units}; its scores mean little until the map is converted"
+        )
     trained = network.facts.pixel_scale_arcsec
     if trained is not None and abs(sky.pixel_scale_arcsec / trained - 1) > 0.02:
         say(

@@ -210,6 +210,7 @@ def test_changed_images_make_another_data_set(tmp_path):
     name = make_builder(config(folder, tmp_path)).builder_config.name
     assert make_builder(config(folder, tmp_path)).builder_config.name == name
     assert make_builder(config(folder, tmp_path, image_size=6)).builder_config.name != name
+    assert make_builder(config(folder, tmp_path, crop_pixels=6)).builder_config.name != name
     write_grey(folder / "a" / "new.png")
     assert make_builder(config(folder, tmp_path)).builder_config.name != name
 
@@ -322,3 +323,13 @@ def test_real_radio_galaxies(shared_data, tmp_path):
         original = np.asarray(Image.open(tmp_path / "images" / record["file"].decode()), np.float64)
         blocks = original[:, 6:-6][6:-6].mean()  # the filter treats the edge pixels otherwise
         assert record["image"][1:-1, 1:-1].mean() == pytest.approx(blocks, rel=0.05)
+
+
+def test_crop_keeps_the_middle(tmp_path):
+    pixels = np.arange(12 * 9, dtype=np.uint8).reshape(12, 9)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    cropped, _ = read_square(tmp_path / "a.png", None, crop=3)
+    np.testing.assert_array_equal(cropped[..., 0], pixels[4:7, 3:6])
+    assert read_square(tmp_path / "a.png", 6, crop=3)[0].shape == (6, 6, 1)
+    with pytest.raises(InputError, match=r"a.png has 9x12 pixels, fewer than config.data.crop_pixels=10"):
+        read_square(tmp_path / "a.png", None, crop=10)

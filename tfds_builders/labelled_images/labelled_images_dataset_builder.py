@@ -31,6 +31,7 @@ class LabelledConfig(tfds.core.BuilderConfig):
     name: str = ""
     images: str = ""
     image_size: int = 0
+    crop_pixels: int | None = None
     bands: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     skip_unreadable: bool = False
@@ -86,6 +87,7 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
             functools.partial(
                 read_task,
                 size=config.image_size,
+                crop=config.crop_pixels,
                 num_bands=len(config.bands),
                 skip_unreadable=config.skip_unreadable,
             ),
@@ -173,7 +175,7 @@ def _first_readable(entries: list[Entry], config: DataConfig) -> tuple[int, tupl
     """(pixels a side, bands) of the first image that can be read."""
     for entry in entries:
         try:
-            pixels, bands = read_square(entry.path, config.image_size)
+            pixels, bands = read_square(entry.path, config.image_size, config.crop_pixels)
         except InputError as error:
             if config.skip_unreadable:
                 continue
@@ -186,7 +188,9 @@ def _content_hash(labelled: LabelledConfig) -> str:
     """Of the listing with the files' sizes and times, so that other images make another data set."""
     digest = hashlib.sha256()
     digest.update(
-        json.dumps([labelled.image_size, labelled.bands, labelled.classes, labelled.skip_unreadable]).encode()
+        json.dumps(
+            [labelled.image_size, labelled.crop_pixels, labelled.bands, labelled.classes, labelled.skip_unreadable]
+        ).encode()
     )
     for entry in labelled.entries:
         stat = entry.path.stat() if entry.path.is_file() else None
@@ -218,6 +222,7 @@ def make_builder(config: DataConfig, sky=None) -> Builder:
     labelled = LabelledConfig(
         images=str(pathlib.Path(config.images).expanduser().resolve()),
         image_size=image_size,
+        crop_pixels=config.crop_pixels,
         bands=bands,
         classes=classes,
         skip_unreadable=config.skip_unreadable,

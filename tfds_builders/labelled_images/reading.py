@@ -60,11 +60,19 @@ def _to_array(image: Image.Image) -> Float[np.ndarray, "y x band"]:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
-def read_square(path: pathlib.Path, size: int | None) -> tuple[Float[np.ndarray, "y x band"], tuple[str, ...]]:
-    """(pixels, band names): the central square of the image, resampled to ``size`` pixels a side (None: as it is)."""
+def read_square(
+    path: pathlib.Path, size: int | None, crop: int | None = None
+) -> tuple[Float[np.ndarray, "y x band"], tuple[str, ...]]:
+    """(pixels, band names): the central square of the image, resampled to ``size`` pixels a side (None: as it is).
+
+    The square is the largest, or has ``crop`` pixels a side. Raises :class:`InputError` as :func:`read_pixels`, and for
+    an image smaller than ``crop``.
+    """
     pixels, bands = read_pixels(path)
     ny, nx, _ = pixels.shape
-    side = min(ny, nx)
+    side = min(ny, nx) if crop is None else crop
+    if side > min(ny, nx):
+        raise InputError(f"{path} has {nx}x{ny} pixels, fewer than config.data.crop_pixels={crop}")
     top, left = (ny - side) // 2, (nx - side) // 2
     pixels = pixels[top : top + side, left : left + side]
     return _resize(pixels, size or side), bands
@@ -88,10 +96,12 @@ def _resize_planes(image: Float[np.ndarray, "y x band"], size: int) -> Float[np.
     return np.stack([np.asarray(plane.resize((size, size), Image.Resampling.BILINEAR)) for plane in planes], axis=-1)
 
 
-def read_task(path: str, *, size: int, num_bands: int, skip_unreadable: bool) -> np.ndarray | Unreadable:
+def read_task(
+    path: str, *, size: int, crop: int | None, num_bands: int, skip_unreadable: bool
+) -> np.ndarray | Unreadable:
     """What worker processes do. Raises :class:`InputError` for a file that cannot be read, unless it may be skipped."""
     try:
-        pixels, _ = read_square(pathlib.Path(path), size)
+        pixels, _ = read_square(pathlib.Path(path), size, crop)
     except InputError as error:
         if skip_unreadable:
             return Unreadable(path, str(error))
