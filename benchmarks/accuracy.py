@@ -22,7 +22,7 @@ from clusterjax.jobs.scoring import fit_classical
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN, search_map
 from clusterjax.parallel import make_mesh
 from clusterjax.search.detect import find_detections
-from clusterjax.search.match import match_detections
+from clusterjax.search.match import match_detections, match_radii
 from clusterjax.search.windows import WindowGrid
 from clusterjax.simulation.maps import simulate_map
 from clusterjax.sky.catalogues import read_table
@@ -105,6 +105,7 @@ def scan_maps(args, workdirs: list[pathlib.Path]) -> None:
                 curves[f"{name}, smoothing {smoothing}, truth above {truth_mass:.0e}"] = points
     for name, points in curves.items():
         for rate in (1, 3, 10, 30):
+            # The last point has no candidates at all.
             allowed = [point for point in points if point["false_per_deg2"] <= rate]
             best = max(allowed, key=lambda point: point["completeness"])
             print(
@@ -144,7 +145,10 @@ def curve(scans, smoothing: float | None, truth_mass_msun: float = 1e14) -> list
         )
         truth = truth[np.nan_to_num(truth["m500c_msun"]) >= truth_mass_msun]
         matching = match_detections(
-            detections, truth, radius_arcmin=defaults.match_radius_arcmin, probability_map=probability_map
+            detections,
+            truth,
+            radius_arcmin=match_radii(truth, defaults.match_radius_arcmin),
+            probability_map=probability_map,
         )
         matching.sources["log_odds"] = np.where(
             matching.source_is_found, np.asarray(detections["log_odds"])[matching.sources["detection_index"]], -np.inf
@@ -155,7 +159,7 @@ def curve(scans, smoothing: float | None, truth_mass_msun: float = 1e14) -> list
     detections, sources = vstack(found, metadata_conflicts="silent"), vstack(sources, metadata_conflicts="silent")
     massive = sources[(sources["m500c_msun"] >= COMPLETE_ABOVE_MSUN) & sources["searched"]]
     points = []
-    for cut in np.linspace(-1, 12, 66):
+    for cut in (*np.linspace(-1, 16, 171), 17.0):
         kept = detections["log_odds"] >= cut
         points.append(
             {

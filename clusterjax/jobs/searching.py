@@ -16,7 +16,7 @@ from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
 from clusterjax.report.survey import score_map_png
 from clusterjax.search.detect import find_detections
-from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, summarise
+from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, match_radii, summarise
 from clusterjax.search.scan import scan_map
 from clusterjax.simulation.maps import simulate_map
 from clusterjax.sky.catalogues import read_table, with_positions, write_table
@@ -153,9 +153,8 @@ def _detect_and_match(
     simulated = "m500c_msun" in sources.colnames and "object_type" in sources.colnames and not search.catalogue
     if simulated:
         sources = sources[np.asarray(sources["m500c_msun"]) >= search.truth_mass_msun]
-    matching = match_detections(
-        detections, sources, radius_arcmin=search.match_radius_arcmin, probability_map=probability_map
-    )
+    radii = match_radii(sources, search.match_radius_arcmin)
+    matching = match_detections(detections, sources, radius_arcmin=radii, probability_map=probability_map)
     write_table(folder / "candidates", matching.detections)
     write_table(folder / "sources", matching.sources)
     write_table(folder / "matches", matching.pairs())
@@ -166,7 +165,7 @@ def _detect_and_match(
         curve = completeness_curve(
             lowest,
             sources,
-            radius_arcmin=search.match_radius_arcmin,
+            radius_arcmin=radii,
             probability_map=probability_map,
             complete_for=massive,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from astropy import units as u
 from astropy.stats import binom_conf_interval
 from astropy.table import Column, Table, hstack
+from jaxtyping import Float
 
 from clusterjax.errors import InputError
 from clusterjax.sky.catalogues import chance_match_rate, crossmatch, positions
@@ -26,7 +27,7 @@ class Matching:
 
     detections: Table
     sources: Table
-    radius_arcmin: float | int
+    radius_arcmin: float | int | np.ndarray
 
     @property
     def detection_is_true(self) -> np.ndarray:
@@ -46,15 +47,35 @@ class Matching:
         return hstack([detections, sources], metadata_conflicts="silent")
 
 
+def match_radii(
+    sources: Table, radius_arcmin: float | int, *, fraction_of_theta500: float = 0.5
+) -> Float[np.ndarray, " source"]:
+    """The radius (arcmin) within which a detection is of each source.
+
+    A fraction of theta500 where the table has a column ``theta500_arcmin``: the galaxies of a near cluster spread over
+    several arcmin, and their peak is not its centre. Never less than ``radius_arcmin``, nor more than twice that,
+    beyond which chance matches take over.
+    """
+    radii = np.full(len(sources), float(radius_arcmin))
+    if "theta500_arcmin" in sources.colnames:
+        theta500 = np.ma.filled(np.ma.asarray(sources["theta500_arcmin"], dtype=float), np.nan)
+        extent = np.nan_to_num(fraction_of_theta500 * theta500)
+        radii = np.clip(extent, radius_arcmin, 2 * radius_arcmin)
+    return radii
+
+
 def match_detections(
     detections: Table,
     sources: Table,
     *,
-    radius_arcmin: float | int,
+    radius_arcmin: float | int | np.ndarray,
     probability_map: ProbabilityMap | None = None,
 ) -> Matching:
-    """Match ``detections`` with ``sources`` (any table with RA and Dec). Without ``probability_map`` every source
-    counts as searched. Raises InputError for a table without positions and a radius that is not above 0."""
+    """Match ``detections`` with ``sources`` (any table with RA and Dec).
+
+    ``radius_arcmin`` is one for all, or one for each source (see :func:`match_radii`). Without ``probability_map``
+    every source counts as searched. Raises InputError for a table without positions and a radius that is not above 0.
+    """
     pairs = crossmatch(detections, sources, radius_arcmin)
     detections, sources = detections.copy(), sources.copy()
     for table, own, other, name in (
@@ -112,6 +133,7 @@ def summarise(matching: Matching, probability_map: ProbabilityMap) -> dict:
     true = int(matching.detection_is_true.sum())
     number = len(matching.detections)
     area = probability_map.area_deg2
+    radii = np.asarray(matching.radius_arcmin)
     completeness = _fraction(found, int(searched.sum()))
     purity = _fraction(true, number)
     chance, chance_error = chance_match_rate(
@@ -119,7 +141,8 @@ def summarise(matching: Matching, probability_map: ProbabilityMap) -> dict:
     )
     return {
         "area_deg2": area,
-        "match_radius_arcmin": matching.radius_arcmin,
+        "match_radius_arcmin": float(np.min(radii)) if radii.size else math.nan,
+        "match_radius_max_arcmin": float(np.max(radii)) if radii.size else math.nan,
         "num_detections": number,
         "num_true": true,
         "num_false": number - true,
@@ -137,7 +160,7 @@ def completeness_curve(
     detections: Table,
     sources: Table,
     *,
-    radius_arcmin: float | int,
+    radius_arcmin: float | int | np.ndarray,
     probability_map: ProbabilityMap,
     complete_for: Sequence[bool] | np.ndarray | None = None,
     num_thresholds: int = 50,

@@ -147,15 +147,22 @@ def with_positions(table: Table) -> Table:
     return table
 
 
-def crossmatch(a: Table, b: Table, radius_arcmin: float | int) -> Table:
+def crossmatch(a: Table, b: Table, radius_arcmin: float | int | np.ndarray) -> Table:
     """Pairs of rows within ``radius_arcmin`` on the sky, one to one, nearest first.
 
-    Of all pairs the nearest is taken and both its rows are spent; then the nearest of the rest, and so on. Rows
-    without a position match nothing. Returns columns index_a, index_b, separation_arcmin, sorted by separation.
+    The radius is one for all, or one for each row of ``b`` (clusters of different extent). Of all pairs the nearest is
+    taken and both its rows are spent; then the nearest of the rest, and so on. Rows without a position match nothing.
+    Returns columns index_a, index_b, separation_arcmin, sorted by separation.
     """
-    if not 0 < radius_arcmin <= 180 * 60:
-        raise InputError(f"match radius {radius_arcmin!r} arcmin must lie within (0, 10800]")
-    pairs = _nearest_first(*_all_pairs(positions(a), positions(b), radius_arcmin))
+    radii = np.broadcast_to(np.asarray(radius_arcmin, float), len(b))
+    wrong = radii[~((radii > 0) & (radii <= 180 * 60))] if len(b) else np.zeros(0)
+    if np.ndim(radius_arcmin) == 0 and not 0 < radius_arcmin <= 180 * 60:
+        wrong = np.array([radius_arcmin])
+    if len(wrong):
+        raise InputError(f"match radius {wrong[0]:g} arcmin must lie within (0, 10800]")
+    index_a, index_b, separation = _all_pairs(positions(a), positions(b), max(radii, default=1.0))
+    near = separation <= radii[index_b]
+    pairs = _nearest_first(index_a[near], index_b[near], separation[near])
     return Table(
         [
             Column(pairs[0], name="index_a", description="row in the first table, from 0"),
@@ -193,7 +200,7 @@ def _nearest_first(index_a, index_b, separation) -> tuple[np.ndarray, np.ndarray
 def chance_match_rate(
     a: Table,
     b: Table,
-    radius_arcmin: float | int,
+    radius_arcmin: float | int | np.ndarray,
     *,
     offset_arcmin: float | int | None = None,
     num_offsets: int = 16,
@@ -201,16 +208,16 @@ def chance_match_rate(
 ) -> tuple[float, float]:
     """The fraction of rows of ``a`` that match ``b`` by chance alone, and its standard error.
 
-    Measured on offset skies: all of ``a`` is moved by ``offset_arcmin`` (default: 10 match radii) in each of
-    ``num_offsets`` directions and matched again. ``inside(ra_deg, dec_deg)`` says which moved positions still lie
-    in the survey; the others are left out. NaN, NaN when none does.
+    Measured on offset skies: all of ``a`` is moved by ``offset_arcmin`` (default: 10 of the largest match radius) in
+    each of ``num_offsets`` directions and matched again. ``inside(ra_deg, dec_deg)`` says which moved positions still
+    lie in the survey; the others are left out. NaN, NaN when none does.
     """
     ra, dec = positions(a)
     known = np.isfinite(ra) & np.isfinite(dec)
     if not known.any():
         return float("nan"), float("nan")
     start = SkyCoord(ra[known], dec[known], unit="deg")
-    offset = (10 * radius_arcmin if offset_arcmin is None else offset_arcmin) * u.arcmin
+    offset = (10 * np.max(radius_arcmin, initial=1e-3) if offset_arcmin is None else offset_arcmin) * u.arcmin
     rates = []
     for angle in np.arange(num_offsets) * (360.0 / num_offsets) * u.deg:
         moved = start.directional_offset_by(angle, offset)

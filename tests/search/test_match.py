@@ -7,7 +7,7 @@ from astropy.stats import binom_conf_interval
 from astropy.table import Table
 
 from clusterjax.errors import InputError
-from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, summarise
+from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, match_radii, summarise
 from clusterjax.search.windows import WindowGrid
 from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import ProbabilityMap
@@ -125,3 +125,21 @@ def test_nothing_found_or_nothing_there(scores, found_and_true):
 def test_a_catalogue_without_positions(scores, found_and_true):
     with pytest.raises(InputError, match="no columns ra and dec; it has mass"):
         match_detections(found_and_true[0], Table({"mass": [1.0]}), radius_arcmin=1.5)
+
+
+def test_radius_follows_the_extent_within_bounds():
+    sources = Table({"ra_deg": [10.0] * 5, "dec_deg": [0.0] * 5, "theta500_arcmin": [0.8, 4.0, 5.0, 20.0, np.nan]})
+    np.testing.assert_allclose(match_radii(sources, 1.5), [1.5, 2.0, 2.5, 3.0, 1.5])
+    sources.remove_column("theta500_arcmin")
+    np.testing.assert_allclose(match_radii(sources, 1.5), 1.5)
+    assert len(match_radii(sources[:0], 1.5)) == 0
+
+
+def test_every_source_has_its_own_radius():
+    """Three detections 2' off three sources; only the wide one's counts."""
+    sources = Table({"ra_deg": [10.0, 11.0, 12.0], "dec_deg": [0.0, 0.0, 0.0]})
+    detections = Table({"ra_deg": [10.0 + 2 / 60, 11.0 + 2 / 60, 12.0 + 2 / 60], "dec_deg": [0.0, 0.0, 0.0]})
+    matching = match_detections(detections, sources, radius_arcmin=np.array([1.5, 2.5, 1.5]))
+    assert matching.source_is_found.tolist() == [False, True, False]
+    with pytest.raises(InputError, match=r"match radius -1 arcmin must lie within"):
+        match_detections(detections, sources, radius_arcmin=np.array([1.5, -1.0, 1.5]))
