@@ -78,7 +78,8 @@ class AugmentConfig:
 @dataclasses.dataclass
 class ModelConfig:
     name: str = "alexnet_vgg"
-    kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
+    kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)  # the backbone's own; head_kwargs: the head's
+    head: str | None = None  # linear, mlp, spinal or vgg; None: the model's own
     dtype: str = "float32"  # of activations: float32 or bfloat16
     # Weights to begin with: a PyTorch file, hf:OWNER/NAME, or a checkpoint of clusterjax; see models/pretrained.
     pretrained: str | None = None

@@ -111,6 +111,7 @@ def create_network(
             num_classes=len(facts.class_names),
             dtype=config.model.dtype,
             rngs=rngs,
+            head=config.model.head,
             **config.model.kwargs,
         )
 
@@ -127,7 +128,7 @@ def start_from_pretrained(state: TrainState, config: ModelConfig) -> TrainState:
         with Checkpoints(folder) as checkpoints:
             weights = flatten_names(checkpoints.restore_as_saved(step, ("params", "model_state")), depth=1)
     else:
-        kwargs = {name: value for name, value in config.kwargs.items() if name not in ("head", "head_kwargs")}
+        kwargs = {name: value for name, value in config.kwargs.items() if name != "head_kwargs"}
         weights = convert(read_weights(config.pretrained), config.name, **kwargs)
     trees = {"params": state.params, "model_state": state.model_state}
     shapes = {name: leaf.shape for tree in trees.values() for name, leaf in flatten_names(tree).items()}
@@ -168,4 +169,4 @@ def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) 
 
 def _describe(config: ExperimentConfig) -> str:
     options = "".join(f" {name}={value!r}" for name, value in sorted(config.model.kwargs.items()))
-    return config.model.name + options
+    return config.model.name + (f" head={config.model.head!r}" if config.model.head else "") + options

@@ -107,10 +107,10 @@ def create_model(
     entry = model_entry(name)
     head_name = entry.head if head is None else head
     if head_name not in HEADS:
-        raise InputError(f"config.model.kwargs has head={head_name!r}, which is unknown; use one of {sorted(HEADS)}")
+        raise InputError(f"config.model.head={head_name!r} is unknown; use one of {', '.join(sorted(HEADS))}")
     own = entry.head_kwargs if head_name == entry.head else {}
     head_kwargs = {**own, **(head_kwargs or {})}
-    _check_keywords(entry.backbone, kwargs, name, "config.model.kwargs", {"head", "head_kwargs"})
+    _check_keywords(entry.backbone, kwargs, name, "config.model.kwargs", {"head_kwargs"})
     _check_keywords(HEADS[head_name], head_kwargs, f"the {head_name} head", "config.model.kwargs.head_kwargs")
     dtype = jnp.dtype(dtype)
     backbone = entry.backbone(num_bands=num_bands, dtype=dtype, rngs=rngs, **{**entry.kwargs, **kwargs})

@@ -249,9 +249,11 @@ def test_sizes_that_cannot_be_are_named():
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match=r"'alexnet' is unknown; use one of alexnet_vgg, baseline"):
         build("alexnet")
-    with pytest.raises(InputError, match=r"\['depth'\], which baseline does not take; use \['head', .*'widths'\]"):
+    with pytest.raises(
+        InputError, match=r"\['depth'\], which baseline does not take; use \['head_kwargs', .*'widths'\]"
+    ):
         build("baseline", depth=3)
-    with pytest.raises(InputError, match="head='forest', which is unknown"):
+    with pytest.raises(InputError, match="head='forest' is unknown; use one of linear, mlp, spinal, vgg"):
         build("baseline", head="forest")
     with pytest.raises(InputError, match=r"head_kwargs has \['width'\], which the linear head does not take"):
         build("baseline", head_kwargs={"width": 3})
