@@ -32,7 +32,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory):
-        self.directory = pathlib.Path(directory)
+        self.directory = pathlib.Path(directory).absolute()  # Orbax refuses a relative path, but only when it writes
         # BestN alone deletes the newest step, from which an interrupted run goes on.
         keep = _policies.AnyPreservationPolicy(
             [

@@ -1,5 +1,6 @@
 """The loop's own doings: early stop, which checkpoints stay, what is logged, a loss that is no number."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -52,6 +53,19 @@ def test_early_stop_and_the_best_checkpoint(run_loop, monkeypatch, tmp_path):
     assert about["note"] == "kept"
     assert find_checkpoint(tmp_path) == (tmp_path / "checkpoints", 8)
     assert find_checkpoint(tmp_path / "checkpoints" / "16") == (tmp_path / "checkpoints", 16)
+
+
+def test_relative_folder(make_setup, tmp_path, monkeypatch):
+    """As of the default workdir, runs/NAME."""
+    monkeypatch.chdir(tmp_path)
+    state = make_setup().state
+    with Checkpoints("runs/name/checkpoints") as checkpoints:
+        checkpoints.save(3, state, about={}, metrics={"loss": 0.5})
+        checkpoints.wait()
+    folder, step = find_checkpoint("runs/name")
+    with Checkpoints(folder) as checkpoints:
+        restored = checkpoints.restore(step, state)
+    jax.tree.map(np.testing.assert_array_equal, restored.state, state)
 
 
 def test_what_is_logged(run_loop, tmp_path):
