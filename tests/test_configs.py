@@ -10,11 +10,7 @@ from flax import nnx
 from PIL import Image
 
 from clusterjax.config import validate
-from clusterjax.models import create_model, model_names
-from clusterjax.parallel import make_mesh
-from clusterjax.training.optim import make_optimizer, with_learning_rate
-from clusterjax.training.state import create_state
-from clusterjax.training.step import make_train_step
+from clusterjax.models import create_model
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -53,39 +49,6 @@ def test_paper_variant_is_the_reference_system():
     # torchvision's 61 100 840 for 3 bands and 1000 classes, less one band of the stem and 998 classes.
     expected = 61_100_840 - 11 * 11 * 64 - 998 * 4097
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))) == expected
-
-
-# Compiled for minutes; a smaller one of the same family is not.
-SLOW = ("wide_resnet101_2", "vit_l16", "vgg19", *(f"efficientnet_b{i}" for i in range(1, 8)))
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in model_names()]
-)
-def test_every_network_learns_in_its_config(name):
-    """Twelve steps at the config's own settings on sixteen bright or dark images: the loss falls."""
-    config = load(next(path for path in CONFIGS if path.stem == "networks_ir")).get_config(name)
-    validate(config)
-    assert config.name == f"{name}_ir"
-    size = config.data.input_size or 64
-    mesh, tx = make_mesh(jax.devices()[:1]), make_optimizer(config.optim)
-
-    def build(rngs):
-        return create_model(
-            config.model.name, num_bands=2, num_classes=2, dtype="float32", rngs=rngs, **config.model.kwargs
-        )
-
-    graphdef, state = create_state(build, tx, mesh, seed=0)
-    step = make_train_step(graphdef, tx, mesh, seed=0)
-    label = np.arange(16) % 2
-    image = np.random.default_rng(0).normal(size=(16, size, size, 2)) + (2 * label - 1)[:, None, None, None]
-    batch = {"image": image.astype(np.float32), "label": label.astype(np.int32), "valid": np.ones(16, bool)}
-    losses = []
-    for _ in range(12):
-        state, scalars = step(with_learning_rate(state, 3e-4), batch)
-        losses.append(float(scalars["loss"]))
-    assert losses[0] == pytest.approx(np.log(2), abs=1e-5)  # every class alike at first
-    assert min(losses[1:]) < 0.9 * losses[0]
 
 
 def test_fine_tuning_is_a_variant():
