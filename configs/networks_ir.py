@@ -2,7 +2,7 @@
 
     python -m clusterjax.main --config=configs/networks_ir.py:densenet121
 
-The names are those of ``python -m clusterjax.models``; without one it is resnet18. ``NAME-paper`` has the reference
+The names are those of ``python -m clusterjax.models``; without one it is cnn_mlp. ``NAME-paper`` has the reference
 system's input of 224 px, rotations and schedule, for an accelerator, and takes ImageNet's weights by
 ``--config.model.pretrained=FILE``. ``NAME-smoke`` goes through every room once; its scores mean nothing.
 At 64 px on two cores, the small networks (cnn_mlp, kosiba_cn, mobilenet_v1, vit_tiny) train within a quarter of an
@@ -25,7 +25,7 @@ def get_config(variant: str = "") -> ExperimentConfig:
     name, _, change = variant.partition("-")
     if name == "smoke":
         name, change = "", "smoke"
-    name = name or "resnet18"
+    name = name or "cnn_mlp"
     config = infrared_from_scratch(f"{name}_ir", ModelConfig(name, dict(_KWARGS.get(name, {}))))
     config.data.input_size = _INPUT_SIZES.get(name)
     return apply_variant(config, change, {"smoke": shrink_to_smoke, "paper": use_paper_settings})

@@ -27,7 +27,7 @@ def test_config_is_valid_and_documented(path):
     module = load(path)
     config = module.get_config()
     validate(config)
-    assert config.name == path.stem.replace("networks", "resnet18")
+    assert config.name == path.stem.replace("networks", "cnn_mlp")
     assert f"--config=configs/{path.name}" in module.__doc__
     assert module.get_config("smoke").name == f"{config.name}_smoke"
     validate(module.get_config("smoke"))
