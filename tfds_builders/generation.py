@@ -76,6 +76,34 @@ def _in_processes(function, chunks: list[list], num_processes: int) -> Iterator[
         executor.shutdown(wait=True, cancel_futures=True)
 
 
+@contextlib.contextmanager
+def _interrupted_between_results() -> Iterator[Callable[[], None]]:
+    """Gives a function that raises KeyboardInterrupt if Ctrl-C has come since; a second Ctrl-C raises it at once.
+
+    Python raises it wherever the program happens to be: within a destructor or a weak reference's callback it is
+    printed and forgotten, and the work goes on.
+    """
+    received: list[int] = []
+
+    def note(number: int, _) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    def check() -> None:
+        if received:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield check
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def generate_in_parallel[Task, Result](
     function: Callable[[Task], Result],
     tasks: Iterable[Task],
@@ -89,16 +117,19 @@ def generate_in_parallel[Task, Result](
 
     ``function`` must be importable by name (or a ``functools.partial`` of such) and depend on its task alone, so that
     the results do not depend on ``num_processes`` (None: one a core). Work of a few seconds is done in this process,
-    since workers take seconds to start. An exception in a worker is raised here and the rest of the work is dropped.
+    since workers take seconds to start. An exception in a worker is raised here and the rest of the work is dropped;
+    so it is at Ctrl-C, once the chunk at work is done.
     """
     tasks = list(tasks)
     chunks = [tasks[start : start + chunk_size] for start in range(0, len(tasks), chunk_size)]
     num_processes = min(num_processes or len(os.sched_getaffinity(0)), len(chunks))
     with (
+        _interrupted_between_results() as check_interrupt,
         contextlib.closing(_chunk_results(function, chunks, num_processes)) as results,
         tqdm(total=len(tasks), desc=description, unit=f" {unit}s", dynamic_ncols=True, mininterval=0.5) as bar,
     ):
         for result in results:
+            check_interrupt()
             yield from result
             bar.update(len(result))
 

@@ -106,9 +106,34 @@ def test_no_worker_outlives_the_program(tmp_path, how):
             os.killpg(program.pid, how)
         else:
             program.kill()
-        out, err = program.communicate(timeout=120)
+        try:
+            out, err = program.communicate(timeout=120)
+        finally:
+            program.kill()
     assert out == "main is run\n"
     assert program.returncode != 0
     assert ("KeyboardInterrupt" in err) == (how == signal.SIGINT)
     assert err.count("Traceback") == (how == signal.SIGINT)  # the workers keep quiet
     wait_until(lambda: not any(pathlib.Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+
+
+def test_interrupt_is_never_swallowed():
+    """Ctrl-C while a destructor runs, where Python prints and forgets it, ends the work all the same."""
+
+    class Unlucky:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    done = []
+
+    def work():
+        for number in generate_in_parallel(square, range(40), num_processes=1, chunk_size=10):
+            done.append(number)
+            if len(done) == 15:
+                Unlucky()
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert len(done) == 20
+    assert signal.getsignal(signal.SIGINT) is before
