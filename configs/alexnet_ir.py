@@ -2,7 +2,7 @@
 
     python -m clusterjax.main --config=configs/alexnet_ir.py
 
-About 10 minutes on two cores. Mean of 3 seeds: see README.md.
+About 11 minutes on two cores. Mean of 3 seeds: see README.md.
 
 Variants: ``:smoke`` (under a minute: every job once, scores that mean nothing) and ``:paper`` (224 px input and the
 reference system's settings; for an accelerator).
