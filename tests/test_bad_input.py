@@ -62,6 +62,23 @@ def test_unknown_variant(run_program):
 
 
 @pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config=configs/networks_ir.py:nonsense", "config.model.name='nonsense' is unknown; use one of alexnet_vgg"),
+        ("--config.model.head=forest", "config.model.head='forest' is unknown; use one of linear, mlp, spinal, vgg"),
+    ],
+)
+def test_unknown_network_is_refused_before_anything_is_built(argument, message, tmp_path, run_program):
+    config = [] if argument.startswith("--config=") else ["--config=configs/networks_ir.py"]
+    folders = [f"--workdir={tmp_path / 'run'}", f"--config.data.data_dir={tmp_path / 'data'}"]
+    result = run_program(*config, argument, *folders)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"seed": "1"}, r"config.seed='1' is of type str; use int"),

@@ -15,6 +15,7 @@ from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate
 from clusterjax.jobs.searching import can_scan, scan
 from clusterjax.jobs.session import Session, keep_config, open_workdir
+from clusterjax.models import check_model
 from clusterjax.parallel import make_mesh
 
 _JOBS = {
@@ -48,6 +49,7 @@ def run(
     if images or catalogue:
         search = dataclasses.replace(config.search, images=images, catalogue=catalogue or config.search.catalogue)
         config = dataclasses.replace(config, search=search)
+    check_model(config.model.name, head=config.model.head, **config.model.kwargs)  # before anything is built for it
     workdir = pathlib.Path("runs") / config.name if workdir is None else workdir
     open_workdir(workdir)
     jax.config.update("jax_compilation_cache_dir", str((workdir.parent / "compilation_cache").resolve()))

@@ -12,6 +12,6 @@ from clusterjax.models import (  # noqa: F401  (each registers its networks)
     vgg,
     vit,
 )
-from clusterjax.models.registry import create_model, model_names
+from clusterjax.models.registry import check_model, create_model, model_names
 
-__all__ = ["create_model", "model_names"]
+__all__ = ["check_model", "create_model", "model_names"]

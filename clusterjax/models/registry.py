@@ -104,6 +104,19 @@ def create_model(
     ``head`` is the name of any head, None for the model's own, whose options ``head_kwargs`` change one by one.
     Raises InputError for an unknown name, head or keyword.
     """
+    head_name, head_kwargs = check_model(name, head=head, head_kwargs=head_kwargs, **kwargs)
+    entry = model_entry(name)
+    dtype = jnp.dtype(dtype)
+    backbone = entry.backbone(num_bands=num_bands, dtype=dtype, rngs=rngs, **{**entry.kwargs, **kwargs})
+    return Classifier(
+        backbone, HEADS[head_name](backbone.num_features, num_classes, dtype=dtype, rngs=rngs, **head_kwargs)
+    )
+
+
+def check_model(
+    name: str, *, head: str | None = None, head_kwargs: dict[str, Any] | None = None, **kwargs
+) -> tuple[str, dict[str, Any]]:
+    """(name of the head, its options) that :func:`create_model` would build with; raises InputError as it does."""
     entry = model_entry(name)
     head_name = entry.head if head is None else head
     if head_name not in HEADS:
@@ -112,11 +125,7 @@ def create_model(
     head_kwargs = {**own, **(head_kwargs or {})}
     _check_keywords(entry.backbone, kwargs, name, "config.model.kwargs", {"head_kwargs"})
     _check_keywords(HEADS[head_name], head_kwargs, f"the {head_name} head", "config.model.kwargs.head_kwargs")
-    dtype = jnp.dtype(dtype)
-    backbone = entry.backbone(num_bands=num_bands, dtype=dtype, rngs=rngs, **{**entry.kwargs, **kwargs})
-    return Classifier(
-        backbone, HEADS[head_name](backbone.num_features, num_classes, dtype=dtype, rngs=rngs, **head_kwargs)
-    )
+    return head_name, head_kwargs
 
 
 def _check_keywords(builder: Callable, kwargs: dict[str, Any], what: str, where: str, also: set[str] = frozenset()):
