@@ -21,7 +21,15 @@ CONFIG = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(CONFIG)
 
 # Compiled for minutes; a smaller one of the same family is not.
-SLOW = ("wide_resnet101_2", "vit_l16", "vgg19", *(f"efficientnet_b{i}" for i in range(1, 8)))
+SLOW = (
+    "wide_resnet101_2",
+    "spinalnet_resnet",
+    "spinalnet_densenet",
+    "resnet50",
+    "vit_l16",
+    "vgg19",
+    *(f"efficientnet_b{i}" for i in range(1, 8)),
+)
 
 
 @pytest.mark.parametrize(

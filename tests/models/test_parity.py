@@ -25,7 +25,12 @@ from clusterjax.training.state import forward, split_model
 FOLDER = pathlib.Path(__file__).parent / "references"
 # Largest difference of the logits, of what two images' logits differ by: the bias of the last layer counts for nothing.
 TOLERANCE = 1e-4
-REFERENCES = sorted(path.stem for path in FOLDER.glob("*.npz") if path.stem not in ("positions", "lite0_published"))
+SLOW = ("vit_l16", "wide_resnet101_2", "efficientnet_b5")  # a smaller one of the same family is not
+REFERENCES = [
+    pytest.param(path.stem, marks=pytest.mark.slow if path.stem in SLOW else ())
+    for path in sorted(FOLDER.glob("*.npz"))
+    if path.stem not in ("positions", "lite0_published")
+]
 
 
 class Transplanted:
