@@ -49,6 +49,16 @@ def _main_hidden() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
+@contextlib.contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block; a process started within it starts deaf to Ctrl-C."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _run_chunk[Task, Result](function: Callable[[Task], Result], chunk: list[Task]) -> list[Result]:
     return [function(task) for task in chunk]
 
@@ -62,7 +72,8 @@ def _in_processes(function, chunks: list[list], num_processes: int) -> Iterator[
     remaining = iter(chunks)
 
     def submit(count: int) -> None:
-        with _main_hidden():  # a submission may start a process
+        # A submission may start processes, and Ctrl-C would kill one that has not reached _start_worker yet.
+        with _main_hidden(), _interrupt_held_back():
             for chunk in itertools.islice(remaining, count):
                 waiting.append(executor.submit(_run_chunk, function, chunk))
 

@@ -85,9 +85,13 @@ def wait_until(condition, seconds=30.0):
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("seconds", [0.0, 0.5], ids=["starting", "later"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_the_program(tmp_path, how):
-    """Neither after Ctrl-C nor after kill -9; and workers never run the program's main module (it has no guard)."""
+def test_no_worker_outlives_the_program(tmp_path, how, seconds):
+    """Neither after Ctrl-C nor after kill -9, even while workers start.
+
+    And the workers never run the program's main module (it has no guard).
+    """
     script = tmp_path / "forever.py"
     script.write_text(FOREVER)
     environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(generation.__file__).parents[1])}
@@ -101,7 +105,7 @@ def test_no_worker_outlives_the_program(tmp_path, how):
     ) as program:
         wait_until(lambda: len(children_of(program.pid)) == 2)
         workers = children_of(program.pid)
-        time.sleep(0.5)
+        time.sleep(seconds)
         if how == signal.SIGINT:  # a terminal sends Ctrl-C to the program and its workers
             os.killpg(program.pid, how)
         else:
