@@ -106,13 +106,20 @@ def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: Cat
     """Train to the end of the epoch that ``step`` is in. Returns the step reached."""
     config = run.config
     end = (step // run.steps_per_epoch + 1) * run.steps_per_epoch
+    # Of the whole epoch, wherever in it the run is taken up: the same numbers bit for bit. Asked step by step, a
+    # schedule would queue its arithmetic behind the training step and wait for it.
+    first_of_epoch = end - run.steps_per_epoch
+    rates, backbone_rates = (
+        np.broadcast_to(schedule(np.arange(first_of_epoch, end)), run.steps_per_epoch)
+        for schedule in (run.schedule, run.backbone_schedule)
+    )
     waiting = None  # metrics are fetched one step late, so that the device never waits for the host
     started, first = time.perf_counter(), step
     while step < end:
         batch = next(run.batches)
-        rate = float(run.schedule(step))
+        rate = float(rates[step - first_of_epoch])
         run.state, scalars = run.train_step(
-            with_learning_rate(run.state, rate, float(run.backbone_schedule(step))),
+            with_learning_rate(run.state, rate, float(backbone_rates[step - first_of_epoch])),
             to_global({name: batch[name] for name in STEP_FIELDS}, run.mesh),
         )
         step += 1

@@ -55,6 +55,20 @@ def test_early_stop_and_the_best_checkpoint(run_loop, monkeypatch, tmp_path):
     assert find_checkpoint(tmp_path / "checkpoints" / "16") == (tmp_path / "checkpoints", 16)
 
 
+def test_schedule_is_asked_once_an_epoch(run_loop, tmp_path):
+    """Not once a step, where its arithmetic would wait for the device."""
+    asked = []
+
+    def schedule(steps):
+        asked.append(np.asarray(steps).tolist())
+        return 1e-3 / (1 + steps)
+
+    run_loop(schedule, num_epochs=2, early_stop_patience=None)
+    assert asked == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    rates = [row["learning_rate"] for row in read_metrics(tmp_path) if row["split"] == "train"]
+    np.testing.assert_allclose(rates, [1e-3 / 2, 1e-3 / 4, 1e-3 / 6, 1e-3 / 8], rtol=1e-6)
+
+
 def test_relative_folder(make_setup, tmp_path, monkeypatch):
     """As of the default workdir, runs/NAME."""
     monkeypatch.chdir(tmp_path)
