@@ -24,7 +24,7 @@ from clusterjax.parallel import make_mesh
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import match_detections, match_radii
 from clusterjax.search.windows import WindowGrid
-from clusterjax.simulation.maps import simulate_map
+from clusterjax.simulation.infrared.maps import simulate_map
 from clusterjax.sky.catalogues import read_table
 from clusterjax.sky.fits import read_probability_map, write_probability_map
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
@@ -81,7 +81,7 @@ def scan_maps(args, workdirs: list[pathlib.Path]) -> None:
         for seed in range(100, 100 + args.maps)
     ]
     networks = {workdir.name: load_network(workdir, mesh) for workdir in workdirs}
-    observer = fit_classical(make_builder(next(iter(networks.values())).config))
+    _, observer = fit_classical(make_builder(next(iter(networks.values())).config))
 
     def scan(name: str, number: int, sky: SkyMap) -> ProbabilityMap:
         path = args.workdir / "maps" / f"{name.replace(' ', '_')}_{args.cluster_boost:g}_{number}.fits"

@@ -11,34 +11,42 @@ from collections.abc import Callable
 from typing import Any
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
+from clusterjax.simulation.knobs import InfraredSky, MicrowaveSky
 
-
-def _default_fractions() -> dict[str, float]:
-    """Half clusters, a quarter random sky, a quarter objects that could be taken for a cluster."""
-    return {
-        "cluster": 0.5,
-        "random": 0.225,
-        "galaxy": 0.06,
-        "star": 0.06,
-        "agn": 0.05,
-        "group": 0.045,
-        "pair": 0.03,
-        "bright_star": 0.03,
-    }
+# Half clusters, the rest random sky and objects that could be taken for a cluster.
+INFRARED_FRACTIONS = {
+    "cluster": 0.5,
+    "random": 0.225,
+    "galaxy": 0.06,
+    "star": 0.06,
+    "agn": 0.05,
+    "group": 0.045,
+    "pair": 0.03,
+    "bright_star": 0.03,
+}
+MICROWAVE_FRACTIONS = {
+    "cluster": 0.5,
+    "random": 0.3,
+    "agn": 0.03,
+    "radio": 0.03,
+    "dusty": 0.02,
+    "group": 0.05,
+    "cmb_extremum": 0.02,
+    "near_miss": 0.05,
+}
 
 
 @dataclasses.dataclass
 class DataConfig:
     """The data set and how it reaches the network."""
 
-    builder: str = "ir_cutouts"  # a folder of tfds_builders/
+    builder: str = "ir_cutouts"  # or microwave_cutouts, labelled_images: a folder of tfds_builders/
     data_dir: str = "runs/datasets"
     num_train: int = 12_000  # cutouts to simulate, per split
     num_validation: int = 2_000
     num_test: int = 4_000
     simulated_size: int = 64  # pixels a side of the cutouts that are simulated
-    object_fractions: dict[str, float] = dataclasses.field(default_factory=_default_fractions)
+    object_fractions: dict[str, float] = dataclasses.field(default_factory=lambda: dict(INFRARED_FRACTIONS))
     seed: int = 0  # of the simulated data set; the experiment's own seed does not change the data
     num_processes: int | None = None  # that simulate; None: one a core
     # labelled_images only
@@ -142,7 +150,7 @@ class SearchConfig:
     smoothing_pixels: float | None = None  # sigma of the Gaussian over the log-odds; None: a sixteenth of the window
     match_radius_arcmin: float = 1.5  # or half of theta500 where it is known and larger, to twice this
     # The simulated map
-    map_size: int = 2048  # pixels a side, 2.75" each
+    map_size: int = 2048  # pixels a side: 2.75" each in the infrared, 0.5' in the microwave
     map_ra_deg: float = 30.0
     map_dec_deg: float = 5.0
     map_seed: int = 1
@@ -157,13 +165,19 @@ class ExperimentConfig:
     name: str = "experiment"
     seed: int = 0
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
-    simulation: InfraredSky = dataclasses.field(default_factory=InfraredSky)
+    simulation: InfraredSky = dataclasses.field(default_factory=InfraredSky)  # of ir_cutouts
+    microwave: MicrowaveSky = dataclasses.field(default_factory=MicrowaveSky)  # of microwave_cutouts
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     lr_range: LrRangeConfig = dataclasses.field(default_factory=LrRangeConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+
+    @property
+    def sky(self) -> InfraredSky | MicrowaveSky | None:
+        """The simulated sky that the data set is drawn from; None for a data set that is not simulated."""
+        return {"ir_cutouts": self.simulation, "microwave_cutouts": self.microwave}.get(self.data.builder)
 
 
 def to_json(config: ExperimentConfig) -> str:
@@ -258,10 +272,13 @@ def validate(config: ExperimentConfig) -> None:
         "search.smoothing_pixels",
         "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
         "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
+        "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
     )  # fmt: skip
     within("data.validation_fraction", 0.0, 0.9)
     within("data.test_fraction", 0.0, 0.9)
     within("simulation.label_noise", 0.0, 0.5)
+    within("microwave.label_noise", 0.0, 0.5)
+    within("microwave.radio_in_clusters", 0.0, 1.0)
     within("search.threshold", 0.0, 1.0)
     within("search.min_valid_fraction", 0.0, 1.0)
     within("augment.rotation_deg", 0.0, 180.0)
@@ -274,10 +291,15 @@ def validate(config: ExperimentConfig) -> None:
         raise InputError(
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
         )
-    fractions = config.data.object_fractions
-    unknown = sorted(set(fractions) - set(OBJECT_TYPES))
+    choice("microwave.survey", "act_dr5", "act_dr6", "planck")
+    if config.sky is not None:
+        _check_fractions(config.data.object_fractions, config.sky.object_types)
+
+
+def _check_fractions(fractions: dict[str, float], object_types: tuple[str, ...]) -> None:
+    unknown = sorted(set(fractions) - set(object_types))
     if unknown:
-        raise InputError(f"config.data.object_fractions has unknown types {unknown}; use {list(OBJECT_TYPES)}")
+        raise InputError(f"config.data.object_fractions has unknown types {unknown}; use {list(object_types)}")
     if any(value < 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
         raise InputError(
             f"config.data.object_fractions sums to {sum(fractions.values()):.6g}; use fractions >= 0 that sum to 1"

@@ -65,7 +65,7 @@ def make_builder(config: ExperimentConfig):
     if name not in known:
         raise InputError(f"config.data.builder={name!r} is unknown; use one of {', '.join(known)}")
     module = importlib.import_module(f"tfds_builders.{name}.{name}_dataset_builder")
-    return module.make_builder(config.data, config.simulation)
+    return module.make_builder(config.data, config.sky)
 
 
 def dataset_facts(config: ExperimentConfig, builder) -> DatasetFacts:

@@ -1,6 +1,9 @@
 """Settings that several configs share, so that a file in ``configs/`` says only what is its own."""
 
+from collections.abc import Callable
+
 from clusterjax.config import (
+    MICROWAVE_FRACTIONS,
     AugmentConfig,
     DataConfig,
     ExperimentConfig,
@@ -9,6 +12,7 @@ from clusterjax.config import (
     OptimConfig,
     SearchConfig,
     TrainingConfig,
+    apply_variant,
 )
 
 
@@ -26,6 +30,48 @@ def infrared_from_scratch(name: str, model: ModelConfig) -> ExperimentConfig:
         # benchmarks/accuracy.py, at 1 false candidate per deg2: 4 pixels find 0.40 above 3e14, 8 0.51, 12 0.55.
         search=SearchConfig(smoothing_pixels=12.0),
     )
+
+
+def microwave_from_scratch(name: str, model: ModelConfig) -> ExperimentConfig:
+    """Simulated microwave cutouts at native resolution, trained from scratch within minutes on two cores."""
+    return ExperimentConfig(
+        name=name,
+        data=DataConfig(
+            builder="microwave_cutouts", num_train=48_000, object_fractions=dict(MICROWAVE_FRACTIONS), softening=3.0
+        ),
+        model=model,
+        augment=AugmentConfig(rotation_deg=0.0, quarter_turns=True, flip=True, shift_fraction=1 / 64),
+        lr_range=LrRangeConfig(multiplier=4.0),
+        optim=OptimConfig(schedule="cosine", warmup_epochs=0.25),
+        training=TrainingConfig(num_epochs=3, global_batch_size=64, early_stop_patience=None),
+        # A training cluster lies within 0.7' of the centre: windows must be closer than that.
+        search=SearchConfig(
+            map_size=576, stride=2, cluster_boost=4.0, min_separation_arcmin=4.0, match_radius_arcmin=2.5,
+            smoothing_pixels=2.0,
+        ),
+    )  # fmt: skip
+
+
+# What a network needs beyond its own defaults at 64 px.
+_KWARGS_AT_64_PX = {
+    "alexnet_vgg": {"use_batch_norm": True, "head_kwargs": {"width": 1024}},
+    # 64 tokens of 8 px instead of 16 of 16 px.
+    "vit_tiny": {"patch_size": 8, "image_size": 64, "drop_path": 0.1},
+}
+_INPUT_SIZES = {"inception_v3": 96}
+
+
+def any_network(
+    variant: str, wavelength: str, from_scratch: Callable[[str, ModelConfig], ExperimentConfig]
+) -> ExperimentConfig:
+    """The config of the variant NAME, NAME-smoke or NAME-paper on a sky's 64 px; cnn_mlp without a name."""
+    name, _, change = variant.partition("-")
+    if name == "smoke":
+        name, change = "", "smoke"
+    name = name or "cnn_mlp"
+    config = from_scratch(f"{name}_{wavelength}", ModelConfig(name, dict(_KWARGS_AT_64_PX.get(name, {}))))
+    config.data.input_size = _INPUT_SIZES.get(name)
+    return apply_variant(config, change, {"smoke": shrink_to_smoke, "paper": use_paper_settings})
 
 
 def labelled_images(name: str, model: ModelConfig) -> ExperimentConfig:
@@ -74,5 +120,5 @@ def shrink_to_smoke(config: ExperimentConfig) -> None:
     config.training.global_batch_size = 32
     config.training.eval_batch_size = 64
     config.training.log_every_steps = 4
-    config.search.map_size = 512
+    config.search.map_size = min(config.search.map_size, 512)
     config.search.stride = 16

@@ -17,7 +17,7 @@ def test_tensorflow_is_not_installed():
 
 
 @pytest.mark.parametrize(
-    "module", ["clusterjax", "clusterjax.sky.fits", "clusterjax.simulation.cutouts", "clusterjax.config"]
+    "module", ["clusterjax", "clusterjax.sky.fits", "clusterjax.simulation.infrared.cutouts", "clusterjax.config"]
 )
 def test_imports_without_jax(module):
     code = f"import sys, {module}; sys.exit('jax' in sys.modules)"

@@ -12,6 +12,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
+from clusterjax.evaluation.logistic import fit_logistic, logistic
+
 _PSF_SIGMA_PIXELS = (0.942, 0.988)  # Gaussian cores of 6.1 and 6.4 arcsec FWHM on 2.75 arcsec pixels
 _ZERO_POINT_MAG = 22.5
 _CHUNK = 256  # images smoothed at a time: 8 MB
@@ -32,7 +34,9 @@ class ApertureCount:
     cluster_rates: Float[np.ndarray, "redshift cell"]
     cluster_fractions: Float[np.ndarray, " redshift"]  # of the clusters in each bin of redshift; sum 1
     other_rates: Float[np.ndarray, " cell"]
-    slope: float  # of the logistic that turns the log likelihood ratio into a score
+    # Of the logistic that turns the log likelihood ratio into a score. A cluster's sources are not independent, so
+    # that the ratio overstates: the slope comes out below 1.
+    slope: float
     intercept: float
 
     def log_ratio(self, images: Float[np.ndarray, "n y x 2"]) -> Float[np.ndarray, " n"]:
@@ -41,7 +45,7 @@ class ApertureCount:
 
     def __call__(self, images: Float[np.ndarray, "n y x 2"]) -> Float[np.ndarray, " n"]:
         """Scores in [0, 1] of cutouts in Vega nMgy (W1, W2); above 0.5 is a cluster. NaN pixels count as 0."""
-        return 1 / (1 + np.exp(-np.clip(self.slope * self.log_ratio(images) + self.intercept, -50, 50)))
+        return logistic(self.slope * self.log_ratio(images) + self.intercept)
 
 
 def fit_aperture_count(
@@ -69,7 +73,7 @@ def fit_aperture_count(
     cluster_rates = np.array([rate(rows) for rows in members])
     fractions = np.array([rows.sum() for rows in members]) / positive.sum()
     other_rates = rate(~positive)
-    slope, intercept = _fit_logistic(_log_ratio(counts, cluster_rates, fractions, other_rates), positive)
+    slope, intercept = fit_logistic(_log_ratio(counts, cluster_rates, fractions, other_rates), positive)
     return ApertureCount(cluster_rates, fractions, other_rates, slope, intercept)
 
 
@@ -130,21 +134,3 @@ def _log_ratio(
     terms = counts @ weights.T - (cluster_rates[used] - other_rates).sum(axis=1) + np.log(fractions[used])
     greatest = terms.max(axis=1)
     return greatest + np.log(np.exp(terms - greatest[:, None]).sum(axis=1))
-
-
-def _fit_logistic(x: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
-    """Maximum-likelihood slope and intercept of P(positive | x), by Newton's method with a weak pull to 0.
-
-    Sources of a cluster are not independent, so the log likelihood ratio overstates: the slope comes out below 1.
-    """
-    design = np.stack([x / x.std(), np.ones_like(x)], axis=1).astype(np.float64)
-    theta = np.zeros(2)
-    for _ in range(50):
-        probability = 1 / (1 + np.exp(-np.clip(design @ theta, -50, 50)))
-        gradient = design.T @ (probability - positive) + 1e-3 * theta
-        hessian = (design * (probability * (1 - probability))[:, None]).T @ design + 1e-3 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        theta -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return float(theta[0] / x.std()), float(theta[1])

@@ -14,9 +14,9 @@ from clusterjax import __version__
 from clusterjax.config import ExperimentConfig, from_json
 from clusterjax.data.sources import Source, open_source
 from clusterjax.errors import InputError
-from clusterjax.evaluation.headline import INFRARED_HARD_MOCK
+from clusterjax.evaluation.headline import PUBLISHED
 from clusterjax.experiment import make_builder
-from clusterjax.jobs.scoring import CLASSICAL
+from clusterjax.jobs.scoring import CLASSICAL, classical_column
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
 from clusterjax.jobs.session import Session
 from clusterjax.report.console import headline_text, paths_text
@@ -85,13 +85,15 @@ def _scores(workdir, config, metrics) -> tuple[Predictions | None, list[Gallery]
         return None, []
     builder = make_builder(config)
     table = read_table(path)
-    has_classical = CLASSICAL in table.colnames
+    column = classical_column(table)
     predictions = Predictions(
         table=table,
         class_names=tuple(builder.info.features["label"].names),
         network_name=config.model.name,
-        classical_threshold=metrics[CLASSICAL]["threshold"] if has_classical else 0.5,
-        ceiling=INFRARED_HARD_MOCK if has_classical else None,
+        classical=column,
+        classical_name=CLASSICAL.get(column, ""),
+        classical_threshold=metrics[column]["threshold"] if column else 0.5,
+        ceiling=PUBLISHED.get(column),
     )
     source = open_source(builder, "test")
     return predictions, [

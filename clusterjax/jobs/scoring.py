@@ -1,28 +1,39 @@
 """The job evaluate: scores of the validation and test splits, and all that follows from them."""
 
+from collections.abc import Callable
+
 import numpy as np
 from astropy.table import Table
 
 from clusterjax.data.loader import make_eval_loader
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
-from clusterjax.evaluation.aperture_count import ApertureCount, fit_aperture_count
+from clusterjax.evaluation.aperture_count import fit_aperture_count
 from clusterjax.evaluation.binary import binary_metrics, fit_threshold
-from clusterjax.evaluation.headline import INFRARED_HARD_MOCK, Observer, binary_headline, multiclass_headline
+from clusterjax.evaluation.headline import PUBLISHED, Observer, binary_headline, multiclass_headline
+from clusterjax.evaluation.matched_filter import fit_matched_filter
 from clusterjax.evaluation.multiclass import multiclass_metrics
 from clusterjax.jobs.learning import build
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
 from clusterjax.report.console import headline_text
+from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.simulation.microwave.filters import matched_filter
 from clusterjax.sky.catalogues import write_table
 from clusterjax.training.evaluate import evaluate as run_evaluation
 from clusterjax.training.step import make_eval_step
 
 SPLITS = ("validation", "test")
-CLASSICAL = "aperture_count"  # column of the classical observer's score
+# The classical observers: the column of its score -> its name
+CLASSICAL = {"aperture_count": "aperture count", "matched_filter": "matched filter"}
 CLASSICAL_TRAINING_CUTOUTS = 12_000
 INFRARED_BANDS = ("W1", "W2")
 _PART = 1024
+
+
+def classical_column(table: Table) -> str | None:
+    """The column of the classical observer's score, if there is one."""
+    return next((name for name in CLASSICAL if name in table.colnames), None)
 
 
 def evaluate(session: Session) -> None:
@@ -51,7 +62,8 @@ def evaluate(session: Session) -> None:
         losses[split], columns = run_evaluation(eval_step, network.state, batches, session.mesh)
         tables[split] = _predictions(columns, features, network.facts.class_names)
         if classical is not None:
-            tables[split][CLASSICAL] = _score_in_parts(classical, source)
+            column, observer = classical
+            tables[split][column] = _score_in_parts(observer, source)
         write_table(folder / f"predictions_{split}", tables[split])
     metrics = _metrics(tables, losses, network.facts.class_names)
     headline = make_headline(tables["test"], metrics, network.config.model.name, network.facts.class_names)
@@ -61,18 +73,29 @@ def evaluate(session: Session) -> None:
     say(f"predictions and metrics: {folder}")
 
 
-def fit_classical(builder) -> ApertureCount | None:
-    """The aperture count, fitted on training cutouts; None for images that are not of the infrared sky."""
+def fit_classical(builder) -> tuple[str, Callable] | None:
+    """(column, observer) of what astronomers use without a network, fitted on training cutouts; None for images that
+    are not of a sky it is for."""
     metadata = builder.info.metadata or {}
-    if metadata.get("input_kind") != "sky" or tuple(metadata["bands"]) != INFRARED_BANDS:
+    if metadata.get("input_kind") != "sky":
         return None
+    if tuple(metadata["bands"]) == INFRARED_BANDS:
+        return "aperture_count", fit_aperture_count(*_training_columns(builder, ("image", "label", "redshift")))
+    sky = getattr(builder.builder_config, "sky", None)
+    if isinstance(sky, MicrowaveSky):
+        return "matched_filter", fit_matched_filter(
+            matched_filter(sky), *_training_columns(builder, ("image", "label"))
+        )
+    return None
+
+
+def _training_columns(builder, names) -> list[np.ndarray]:
     source = open_source(builder, "train")
     records = [source[i] for i in range(min(len(source), CLASSICAL_TRAINING_CUTOUTS))]
-    columns = (np.stack([record[name] for record in records]) for name in ("image", "label", "redshift"))
-    return fit_aperture_count(*columns)
+    return [np.stack([record[name] for record in records]) for name in names]
 
 
-def _score_in_parts(observer: ApertureCount, source) -> np.ndarray:
+def _score_in_parts(observer: Callable, source) -> np.ndarray:
     """The observer's score of every record, a part at a time: a split need not fit into memory."""
     parts = [range(start, min(start + _PART, len(source))) for start in range(0, len(source), _PART)]
     return np.concatenate([observer(np.stack([source[i]["image"] for i in part])) for part in parts])
@@ -110,12 +133,12 @@ def _metrics(tables: dict[str, Table], losses: dict, class_names) -> dict:
         else:
             figures = multiclass_metrics(label, scores_of(table, class_names), class_names)
         result[split] = {"loss": losses[split]["loss"], **figures}
-    if CLASSICAL in tables["test"].colnames:
-        validation = tables["validation"]
-        threshold = fit_threshold(np.asarray(validation["label"]), np.asarray(validation[CLASSICAL], float))
-        test = tables["test"]
-        figures = binary_metrics(np.asarray(test["label"]), np.asarray(test[CLASSICAL], float), threshold=threshold)
-        result[CLASSICAL] = {"threshold": threshold, **figures}
+    column = classical_column(tables["test"])
+    if column is not None:
+        validation, test = tables["validation"], tables["test"]
+        threshold = fit_threshold(np.asarray(validation["label"]), np.asarray(validation[column], float))
+        figures = binary_metrics(np.asarray(test["label"]), np.asarray(test[column], float), threshold=threshold)
+        result[column] = {"threshold": threshold, **figures}
     return result
 
 
@@ -125,10 +148,10 @@ def make_headline(test: Table, metrics: dict, model_name: str, class_names) -> T
     if len(class_names) != 2:
         return multiclass_headline(model_name, label, scores_of(test, class_names), class_names)
     observers = [Observer(model_name, np.asarray(test["score"], float))]
-    has_classical = CLASSICAL in test.colnames
-    if has_classical:
-        scores = np.asarray(test[CLASSICAL], float)
-        observers.append(Observer("aperture count", scores, threshold=metrics[CLASSICAL]["threshold"]))
+    column = classical_column(test)
+    if column is not None:
+        scores = np.asarray(test[column], float)
+        observers.append(Observer(CLASSICAL[column], scores, threshold=metrics[column]["threshold"]))
     redshift = np.asarray(test["redshift"], float) if "redshift" in test.colnames else None
-    ceiling = INFRARED_HARD_MOCK if has_classical else None
+    ceiling = PUBLISHED.get(column)
     return binary_headline(label, observers, redshift=redshift, ceiling=ceiling)

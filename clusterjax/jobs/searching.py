@@ -18,13 +18,12 @@ from clusterjax.report.survey import score_map_png
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, match_radii, summarise
 from clusterjax.search.scan import scan_map
-from clusterjax.simulation.maps import simulate_map
+from clusterjax.simulation.skies import simulation_of
 from clusterjax.sky.catalogues import read_table, with_positions, write_table
 from clusterjax.sky.fits import read_sky_map, write_probability_map, write_sky_map
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 from clusterjax.training.step import make_predict
 
-SIMULATED_SKIES = ("ir_cutouts",)  # data sets of which a whole map can be simulated
 MASS_EDGES_MSUN = (1e14, 1.5e14, 2e14, 3e14, 5e14, 1e15)
 COMPLETE_ABOVE_MSUN = 3e14
 _LOWEST_THRESHOLD = 0.05  # of the completeness curve
@@ -32,7 +31,7 @@ _LOWEST_THRESHOLD = 0.05  # of the completeness curve
 
 def can_scan(config) -> bool:
     """True if there is a map to scan: given, or simulated like the data set."""
-    return bool(config.search.images) or config.data.builder in SIMULATED_SKIES
+    return bool(config.search.images) or config.sky is not None
 
 
 def scan(session: Session) -> None:
@@ -43,7 +42,7 @@ def scan(session: Session) -> None:
     made_from = {
         "checkpoint": network.source,
         "search": dataclasses.asdict(config.search),
-        "simulation": None if config.search.images else dataclasses.asdict(config.simulation),
+        "simulation": None if config.search.images or config.sky is None else dataclasses.asdict(config.sky),
     }
     if is_done(folder / "summary.json", made_from):
         say(f"scan with {network.source} is done: {folder}")
@@ -103,13 +102,13 @@ def _open_map(config, network: Network) -> tuple[SkyMap, Table | None]:
         sky = read_sky_map(search.images, bands=all_bands)
         _warn_of_differences(sky, network)
         return sky, known
-    if config.data.builder not in SIMULATED_SKIES:
+    if config.sky is None:
         raise InputError(
             f"there is no simulated map for {config.data.builder}; give the images to scan by --map=FILE.fits"
         )
     say(f"simulating a map of {search.map_size} x {search.map_size} pixels")
-    sky, truth = simulate_map(
-        config.simulation,
+    sky, truth = simulation_of(config.sky).simulate_map(
+        config.sky,
         seed=search.map_seed,
         shape=(search.map_size, search.map_size),
         ra_deg=search.map_ra_deg,

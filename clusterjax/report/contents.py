@@ -37,7 +37,7 @@ class Predictions:
     class_names: Sequence[str]
     network_name: str = "network"
     threshold: float = 0.5
-    classical: str = "aperture_count"
+    classical: str | None = "aperture_count"
     classical_name: str = "aperture count"
     classical_threshold: float = 0.5
     ceiling: Ceiling | None = None

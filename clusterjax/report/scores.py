@@ -19,7 +19,7 @@ _LEAST_TO_BIN = 20  # positives with a redshift or mass; fewer make no curve
 def _observers(predictions: Predictions) -> dict[str, tuple[np.ndarray, float]]:
     """Score and threshold by name, the network first."""
     observers = {predictions.network_name: (predictions.probabilities[:, 1], predictions.threshold)}
-    classical = predictions.column(predictions.classical)
+    classical = predictions.column(predictions.classical) if predictions.classical else None
     if classical is not None and np.isfinite(classical).all():
         observers[predictions.classical_name] = (classical, predictions.classical_threshold)
     return observers

@@ -7,6 +7,8 @@ once to z = 3, because a cutout asks for hundreds of distances and ``astropy.cos
 import numpy as np
 from jaxtyping import Float
 
+Values = Float[np.ndarray, "..."] | float  # arrays that broadcast, or one number
+
 H0_KM_S_MPC = 70.0
 OMEGA_M = 0.3
 REDSHIFT_LIMIT = 3.0
@@ -26,22 +28,22 @@ def _comoving_distance_table() -> tuple[np.ndarray, np.ndarray]:
 _Z, _COMOVING = _comoving_distance_table()
 
 
-def angular_diameter_distance_mpc(redshift: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+def angular_diameter_distance_mpc(redshift: Values) -> Values:
     """D_A in Mpc, 0 <= z <= 3 (clamped beyond); within 1e-5 of astropy."""
     return np.interp(redshift, _Z, _COMOVING) / (1 + redshift)
 
 
-def distance_modulus(redshift: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+def distance_modulus(redshift: Values) -> Values:
     """DM = 5 log10(D_L / 10 pc), mag, 0 < z <= 3 (clamped beyond)."""
     return 5 * np.log10(np.interp(redshift, _Z, _COMOVING) * (1 + redshift)) + 25
 
 
-def r500_mpc(m500c_msun: Float[np.ndarray, "*n"], redshift: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+def r500_mpc(m500c_msun: Values, redshift: Values) -> Values:
     """Radius (Mpc, proper) within which the mean density is 500 times the critical one at that redshift."""
     critical = _CRITICAL_DENSITY * (OMEGA_M * (1 + redshift) ** 3 + 1 - OMEGA_M)
     return (3 * m500c_msun / (4 * np.pi * 500 * critical)) ** (1 / 3)
 
 
-def theta500_arcmin(m500c_msun: Float[np.ndarray, "*n"], redshift: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+def theta500_arcmin(m500c_msun: Values, redshift: Values) -> Values:
     """The angle that R500 subtends, arcmin."""
     return r500_mpc(m500c_msun, redshift) / angular_diameter_distance_mpc(redshift) * _ARCMIN_PER_RADIAN

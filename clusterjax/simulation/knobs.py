@@ -1,8 +1,9 @@
-"""The hardness knobs of the simulated infrared sky: every number that makes the task easier or harder."""
+"""The hardness knobs of the simulated skies: every number that makes the task easier or harder."""
 
 import dataclasses
+from typing import ClassVar
 
-# What a cutout can hold at its centre. Only the first is label 1.
+# What an infrared cutout can hold at its centre. Only the first is label 1.
 OBJECT_TYPES = ("cluster", "random", "galaxy", "star", "agn", "group", "pair", "bright_star")
 
 
@@ -10,6 +11,7 @@ OBJECT_TYPES = ("cluster", "random", "galaxy", "star", "agn", "group", "pair", "
 class InfraredSky:
     """Knobs of the simulated unWISE sky. The defaults are the hard mock on which published figures are quoted."""
 
+    object_types: ClassVar[tuple[str, ...]] = OBJECT_TYPES
     noise_scale: float = 1.0  # multiplies the per-pixel noise of 3.5 (W1) and 8.5 (W2) nMgy
     centre_sigma_pixels: float = 6.5  # Rayleigh scale of a cluster's offset from its catalogue position
     groups: bool = True  # clustered field: explicit group haloes in place of a part of the Poisson field
@@ -23,3 +25,30 @@ class InfraredSky:
     background_gradient: float = 0.0  # peak-to-peak tilt of the background over a cutout, in units of the pixel noise
     galactic_latitude_deg: float = 60.0  # sets the density of stars
     ecliptic_latitude_deg: float = 0.0  # sets the depth: more exposures towards the poles
+
+
+# What a microwave cutout can hold. Only the first is label 1; a near miss is a cluster too far off to count.
+MICROWAVE_OBJECT_TYPES = ("cluster", "random", "agn", "radio", "dusty", "group", "cmb_extremum", "near_miss")
+
+
+@dataclasses.dataclass
+class MicrowaveSky:
+    """Knobs of the simulated microwave sky: ACT DR5's, by default.
+
+    The ceilings published for it hold for ``one_over_f=False``, ``radio_in_clusters=0``, clusters against random sky.
+    """
+
+    object_types: ClassVar[tuple[str, ...]] = MICROWAVE_OBJECT_TYPES
+    survey: str = "act_dr5"  # act_dr5, act_dr6 or planck: beams and noise
+    noise_scale: float = 1.0  # multiplies the noise, in µK
+    one_over_f: bool = True  # atmospheric noise at low ell, joined with Planck's maps; else white noise alone
+    mass_ratio: float = 0.63  # (1 - b): the mass that enters the pressure profile over the true M500c
+    scatter_ln: float = 0.2  # of the SZ signal at fixed mass
+    mass_floor_msun: float = 2.4e14  # lowest true M500c of a training cluster: 1.5e14 in the pressure profile
+    redshift_max: float = 1.6  # highest redshift of a training cluster
+    centre_offset_arcmin: float = 0.7  # a training cluster's centre is uniform within +- this of the catalogue position
+    radio_n10: float = 1.0  # radio galaxies above 10 mJy at 150 GHz, per deg2; 0.7 to 1.2 are measured
+    radio_in_clusters: float = 0.09  # fraction of clusters with a radio galaxy that fills the decrement
+    dust_scale: float = 1.0  # multiplies the power of Galactic dust
+    beam_error: float = 0.0  # fractional scatter of the width of objects' beams, one draw a cutout (a map: one draw)
+    label_noise: float = 0.0  # fraction of training labels that are flipped

@@ -8,10 +8,11 @@ from sklearn.metrics import roc_auc_score
 
 from clusterjax.evaluation import aperture_count
 from clusterjax.evaluation.aperture_count import find_sources, fit_aperture_count
-from clusterjax.simulation.cutouts import simulate_cutout
+from clusterjax.evaluation.logistic import fit_logistic
+from clusterjax.simulation.infrared.cutouts import simulate_cutout
+from clusterjax.simulation.infrared.populations import Sources
+from clusterjax.simulation.infrared.rendering import render
 from clusterjax.simulation.knobs import InfraredSky
-from clusterjax.simulation.populations import Sources
-from clusterjax.simulation.rendering import render
 
 
 @functools.cache
@@ -90,7 +91,7 @@ def test_scale_of_the_score_is_that_of_a_logistic_regression():
     rng = np.random.default_rng(1)
     x = rng.normal(2, 8, 3000)
     positive = rng.random(3000) < 1 / (1 + np.exp(-(0.4 * x - 1)))
-    slope, intercept = aperture_count._fit_logistic(x, positive)
+    slope, intercept = fit_logistic(x, positive)
     sklearn = LogisticRegression(C=np.inf, tol=1e-10).fit(x[:, None], positive)
     assert slope == pytest.approx(sklearn.coef_[0, 0], rel=1e-3)
     assert intercept == pytest.approx(sklearn.intercept_[0], rel=1e-3)

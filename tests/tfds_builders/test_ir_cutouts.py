@@ -19,8 +19,8 @@ from clusterjax.errors import InputError
 from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
 from clusterjax.sky.regions import sky_block, split_of_block
 from tfds_builders import generation
-from tfds_builders.ir_cutouts.examples import SPLITS, simulate_example
-from tfds_builders.ir_cutouts.ir_cutouts_dataset_builder import SimulatedConfig, make_builder
+from tfds_builders.ir_cutouts.ir_cutouts_dataset_builder import DEFAULT, make_builder
+from tfds_builders.simulated_example import SPLITS, simulate_example
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # array_record leaves its files to the collector
 
@@ -148,22 +148,19 @@ def test_more_than_fits_into_tfds_memory(builder, splits, tmp_path, monkeypatch,
 
 def test_names_tell_contents_apart():
     sky = InfraredSky(noise_scale=2.0)
-    configs = [
-        SimulatedConfig(),
-        SimulatedConfig(seed=1),
-        SimulatedConfig(num_train=5),
-        SimulatedConfig(sky=sky),
-        SimulatedConfig(object_fractions={"cluster": 1.0}),
-    ]
-    names = [config.named_by_content().name for config in configs]
+
+    def name_of(**changes):
+        return dataclasses.replace(DEFAULT, **changes).named_by_content(DEFAULT).name
+
+    changes = [{}, {"seed": 1}, {"num_train": 5}, {"sky": sky}, {"object_fractions": {"cluster": 1.0}}]
+    names = [name_of(**change) for change in changes]
     assert names[0] == "simulated"
     assert all(len(name) == len("simulated-") + 8 for name in names[1:])
     assert len(set(names)) == 5
     # Left out is the same as none, and 2 as 2.0: no second copy of equal data
     sky.noise_scale = 2
-    assert SimulatedConfig(sky=sky).named_by_content().name == names[3]
-    named = SimulatedConfig(object_fractions={"cluster": 1, "star": 0.0}).named_by_content()
-    assert named.name == names[4]
+    assert name_of(sky=sky) == names[3]
+    assert name_of(object_fractions={"cluster": 1, "star": 0.0}) == names[4]
 
 
 def test_default_config_is_the_mix_that_was_asked_for():

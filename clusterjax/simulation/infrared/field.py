@@ -13,9 +13,8 @@ from clusterjax.simulation.haloes import (
     group_density_per_deg2,
     sample_groups,
 )
-from clusterjax.simulation.knobs import InfraredSky
-from clusterjax.simulation.members import expected_counts, sample_members
-from clusterjax.simulation.populations import (
+from clusterjax.simulation.infrared.members import expected_counts, sample_members
+from clusterjax.simulation.infrared.populations import (
     AGN_PER_DEG2,
     FIELD_GALAXIES,
     STAR_COLOUR_SCATTER,
@@ -31,7 +30,8 @@ from clusterjax.simulation.populations import (
     sample_agn,
     star_density_factor,
 )
-from clusterjax.simulation.psf import PIXEL_SCALE_ARCSEC, PSF_HALF_PIXELS
+from clusterjax.simulation.infrared.psf import PIXEL_SCALE_ARCSEC, PSF_HALF_PIXELS
+from clusterjax.simulation.knobs import InfraredSky
 
 GROUP_PAD_PIXELS = 40  # groups centred up to here outside the image still have members in it
 GROUP_COLOUR_SCATTER = 0.10

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from clusterjax.simulation.field import unclustered_galaxies
 from clusterjax.simulation.haloes import group_density_per_deg2, sample_groups
-from clusterjax.simulation.members import sample_members
-from clusterjax.simulation.populations import (
+from clusterjax.simulation.infrared.field import unclustered_galaxies
+from clusterjax.simulation.infrared.members import sample_members
+from clusterjax.simulation.infrared.populations import (
     FIELD_GALAXIES,
     STARS,
     field_colour,

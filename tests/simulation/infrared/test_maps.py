@@ -7,8 +7,8 @@ from astropy.coordinates import SkyCoord
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.haloes import cluster_density_per_deg2
+from clusterjax.simulation.infrared.maps import simulate_map
 from clusterjax.simulation.knobs import InfraredSky
-from clusterjax.simulation.maps import simulate_map
 
 SIZE = 1024  # 0.61 deg2
 

@@ -1,22 +1,20 @@
 """Simulated unWISE cutouts: one object (or none) near the centre of a field that is drawn afresh each time."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.field import (
+from clusterjax.simulation.cutout import Cutout
+from clusterjax.simulation.haloes import Haloes, sample_groups, sample_training_clusters
+from clusterjax.simulation.infrared.field import (
     GROUP_COLOUR_SCATTER,
     PlacedHaloes,
     member_sources,
     sample_field,
 )
-from clusterjax.simulation.haloes import Haloes, sample_groups, sample_training_clusters
-from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
-from clusterjax.simulation.populations import (
+from clusterjax.simulation.infrared.populations import (
     STAR_COLOUR_SCATTER,
     Sources,
     field_colour,
@@ -24,13 +22,14 @@ from clusterjax.simulation.populations import (
     join,
     sample_agn,
 )
-from clusterjax.simulation.psf import (
+from clusterjax.simulation.infrared.psf import (
     ARTEFACTS_BRIGHTER_THAN_W1,
     PIXEL_SCALE_ARCSEC,
     StarArtefacts,
     add_star_artefacts,
 )
-from clusterjax.simulation.rendering import draw_psf_scale, pixel_noise, render, source_fluxes
+from clusterjax.simulation.infrared.rendering import draw_psf_scale, pixel_noise, render, source_fluxes
+from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
 
 POSITIVE_TYPE = "cluster"
 NEGATIVE_FREE_OF_MSUN = 1e14  # no halo above this mass lies in the field of a negative
@@ -38,19 +37,6 @@ _CENTRE_SCATTER_PIXELS = 1.0  # of single objects: a catalogue position is a pix
 _GROUP_MASSES_MSUN = (3e13, 1.2e14)
 _PAIR_SEPARATION_ARCSEC = (5.0, 25.0)
 _LATENT_PROBABILITY = 0.5
-
-
-@dataclass(frozen=True)
-class Cutout:
-    """A simulated cutout: ``image`` in Vega nMgy (W1, W2), and its central object; NaN for what that has not."""
-
-    image: Float[np.ndarray, "y x band"]
-    label: int  # 1: cluster
-    object_type: str
-    redshift: float
-    m500c_msun: float
-    centre_y_pixels: float  # of the object, or of the image for random sky
-    centre_x_pixels: float
 
 
 class _Object(NamedTuple):

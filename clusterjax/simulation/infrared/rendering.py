@@ -4,9 +4,9 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float
 
+from clusterjax.simulation.infrared.populations import Sources
+from clusterjax.simulation.infrared.psf import BANDS, PSF_HALF_PIXELS, psf_transform
 from clusterjax.simulation.knobs import InfraredSky
-from clusterjax.simulation.populations import Sources
-from clusterjax.simulation.psf import BANDS, PSF_HALF_PIXELS, psf_transform
 
 ZERO_POINT_MAG = 22.5  # MAGZP of unWISE images, Vega
 PIXEL_NOISE_NMGY = (3.5, 8.5)  # NEO7 (about 168 exposures) within 30 deg of the ecliptic

@@ -3,7 +3,7 @@ import pytest
 import scipy.optimize
 from astropy.io import fits
 
-from clusterjax.simulation.psf import (
+from clusterjax.simulation.infrared.psf import (
     FWHM_ARCSEC,
     PIXEL_SCALE_ARCSEC,
     StarArtefacts,

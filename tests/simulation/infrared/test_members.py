@@ -5,7 +5,7 @@ import scipy.stats
 
 from clusterjax.simulation.cosmology import theta500_arcmin
 from clusterjax.simulation.haloes import Haloes
-from clusterjax.simulation.members import (
+from clusterjax.simulation.infrared.members import (
     characteristic_w1,
     luminosity_fraction,
     richness_n500,

@@ -1,13 +1,13 @@
 """Whole simulated unWISE maps with the truth of what they hold."""
 
 import numpy as np
-from astropy.table import Table, vstack
-from astropy.wcs import WCS
+from astropy.table import Table
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.cosmology import theta500_arcmin
-from clusterjax.simulation.cutouts import paint_star_artefacts
-from clusterjax.simulation.field import (
+from clusterjax.simulation.haloes import cluster_density_per_deg2, sample_clusters
+from clusterjax.simulation.infrared.cutouts import paint_star_artefacts
+from clusterjax.simulation.infrared.field import (
     Field,
     PlacedHaloes,
     area_deg2,
@@ -15,11 +15,12 @@ from clusterjax.simulation.field import (
     sample_field,
     uniform_positions,
 )
-from clusterjax.simulation.haloes import cluster_density_per_deg2, sample_clusters
+from clusterjax.simulation.infrared.populations import Sources, join
+from clusterjax.simulation.infrared.psf import BANDS, PIXEL_SCALE_ARCSEC
+from clusterjax.simulation.infrared.rendering import draw_psf_scale, pixel_noise, render
 from clusterjax.simulation.knobs import InfraredSky
-from clusterjax.simulation.populations import Sources, join
-from clusterjax.simulation.psf import BANDS, PIXEL_SCALE_ARCSEC
-from clusterjax.simulation.rendering import draw_psf_scale, pixel_noise, render
+from clusterjax.simulation.truth import truth_rows, truth_table
+from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import SkyMap
 
 TRUTH_STARS_BRIGHTER_THAN_W1 = 9.0
@@ -29,20 +30,6 @@ _MAP_STREAM = 7_001  # keeps a map's random numbers apart from those of cutouts 
 _BACKGROUND_PERIOD_PIXELS = 512.0
 _GRADIENT_PIXELS = 64.0  # the cutout size that InfraredSky.background_gradient refers to
 _MIN_SIDE_PIXELS = 16
-
-
-def tangent_wcs(shape: tuple[int, int], ra_deg: float, dec_deg: float) -> WCS:
-    """A north-up TAN projection of 2.75 arcsec pixels whose central pixel lies at the ICRS position given."""
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.cunit = ["deg", "deg"]
-    wcs.wcs.crval = [ra_deg, dec_deg]
-    wcs.wcs.crpix = [(shape[1] + 1) / 2, (shape[0] + 1) / 2]
-    wcs.wcs.cdelt = [-PIXEL_SCALE_ARCSEC / 3600, PIXEL_SCALE_ARCSEC / 3600]
-    wcs.wcs.radesys = "ICRS"
-    wcs.array_shape = shape
-    wcs.wcs.set()
-    return wcs
 
 
 def simulate_map(
@@ -81,7 +68,7 @@ def simulate_map(
         image[..., band] += rng.standard_normal(shape, np.float32) * noise[band]
     sky_map = SkyMap(
         data=image,
-        wcs=tangent_wcs(shape, ra_deg, dec_deg),
+        wcs=make_wcs(shape, ra_deg=ra_deg, dec_deg=dec_deg, pixel_scale_arcsec=PIXEL_SCALE_ARCSEC),
         valid=np.ones(shape, bool),
         bands=BANDS,
         units=UNITS,
@@ -118,20 +105,12 @@ def _truth_table(sky_map: SkyMap, field: Field, clusters: PlacedHaloes) -> Table
         _star_rows("bright_star", Sources(*(column[bright] for column in field.stars))),
         _star_rows("agn", field.agn),
     ]
-    table = vstack(parts, metadata_conflicts="silent")
-    ny, nx = sky_map.shape
-    inside = (np.abs(table["y_pixels"] - (ny - 1) / 2) < ny / 2) & (np.abs(table["x_pixels"] - (nx - 1) / 2) < nx / 2)
-    table = table[inside]
-    ra_deg, dec_deg = sky_map.pixel_to_sky(table["y_pixels"].data, table["x_pixels"].data)
-    table.add_columns(
-        [np.arange(len(table)), ra_deg, dec_deg], names=["object_id", "ra_deg", "dec_deg"], indexes=[0] * 3
-    )
-    return table
+    return truth_table(sky_map, parts, ("redshift", "m500c_msun", "theta500_arcmin", "w1_mag"))
 
 
 def _halo_rows(object_type: str, placed: PlacedHaloes) -> Table:
     mass, redshift = placed.haloes
-    return _rows(
+    return truth_rows(
         object_type,
         placed.y_pixels,
         placed.x_pixels,
@@ -142,11 +121,4 @@ def _halo_rows(object_type: str, placed: PlacedHaloes) -> Table:
 
 
 def _star_rows(object_type: str, sources: Sources) -> Table:
-    return _rows(object_type, sources.y_pixels, sources.x_pixels, w1_mag=sources.w1_mag)
-
-
-def _rows(object_type: str, y_pixels: np.ndarray, x_pixels: np.ndarray, **known: np.ndarray) -> Table:
-    unknown = np.full(len(y_pixels), np.nan)
-    columns = {name: known.get(name, unknown) for name in ("redshift", "m500c_msun", "theta500_arcmin", "w1_mag")}
-    types = np.full(len(y_pixels), object_type, dtype="U11")
-    return Table({"object_type": types, "x_pixels": x_pixels, "y_pixels": y_pixels, **columns})
+    return truth_rows(object_type, sources.y_pixels, sources.x_pixels, w1_mag=sources.w1_mag)

@@ -1,12 +1,10 @@
-"""One example of the simulated data set, made alone. Apart from the builder, so that workers need not import TFDS."""
+"""One example of a simulated data set, made alone. Apart from the builders, so that workers need not import TFDS."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from clusterjax.simulation.cutouts import simulate_cutout
-from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
-from clusterjax.simulation.psf import PIXEL_SCALE_ARCSEC
+from clusterjax.simulation.skies import Sky, simulation_of
 from clusterjax.sky.regions import sample_positions
 
 SPLITS = ("train", "validation", "test")  # a split's place here is its id in the seeds: never reorder
@@ -18,7 +16,7 @@ def simulate_example(
     index: int,
     *,
     seed: int,
-    sky: InfraredSky,
+    sky: Sky,
     object_fractions: Mapping[str, float],
     size: int,
 ) -> dict:
@@ -28,12 +26,13 @@ def simulate_example(
     overlap. The image is that of a field drawn for it alone, wherever it lies.
     """
     split_id = SPLITS.index(split)
+    simulation = simulation_of(sky)
     rng = np.random.default_rng([seed, split_id, index])
-    fractions = np.array([object_fractions.get(name, 0.0) for name in OBJECT_TYPES])
-    object_type = OBJECT_TYPES[int(rng.choice(len(OBJECT_TYPES), p=fractions / fractions.sum()))]
-    half_diagonal_arcmin = size / np.sqrt(2) * PIXEL_SCALE_ARCSEC / 60
+    fractions = np.array([object_fractions.get(name, 0.0) for name in sky.object_types])
+    object_type = sky.object_types[int(rng.choice(len(sky.object_types), p=fractions / fractions.sum()))]
+    half_diagonal_arcmin = size / np.sqrt(2) * simulation.pixel_scale_arcsec / 60
     ra_deg, dec_deg, block = sample_positions(rng, split, 1, margin_arcmin=half_diagonal_arcmin)
-    cutout = simulate_cutout(sky, object_type, rng, size=size)
+    cutout = simulation.simulate_cutout(sky, object_type, rng, size=size)
     label = cutout.label
     # Drawn last and always, so that a cutout's pixels do not depend on the label noise. Only training labels lie.
     if rng.random() < sky.label_noise and split == "train":

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clusterjax.simulation.infrared.populations import Sources
+from clusterjax.simulation.infrared.psf import effective_pixels, psf_kernels
+from clusterjax.simulation.infrared.rendering import draw_psf_scale, flux_nmgy, pixel_noise, render, source_fluxes
 from clusterjax.simulation.knobs import InfraredSky
-from clusterjax.simulation.populations import Sources
-from clusterjax.simulation.psf import effective_pixels, psf_kernels
-from clusterjax.simulation.rendering import draw_psf_scale, flux_nmgy, pixel_noise, render, source_fluxes
 
 
 def sources(y, x, w1=15.0, colour=0.0):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from clusterjax.errors import InputError
-from clusterjax.simulation import cutouts
-from clusterjax.simulation.cutouts import simulate_cutout
-from clusterjax.simulation.field import sample_field
+from clusterjax.simulation.infrared import cutouts
+from clusterjax.simulation.infrared.cutouts import simulate_cutout
+from clusterjax.simulation.infrared.field import sample_field
 from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
 
 HALOES = ("cluster", "group")

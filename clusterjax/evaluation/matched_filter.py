@@ -1,0 +1,53 @@
+"""The classical observer of microwave cutouts: the signal-to-noise ratio of a cluster's profile at the centre.
+
+No network. It is what SZ surveys find clusters with, and the ceiling for networks that see the same maps.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from clusterjax.evaluation.logistic import fit_logistic, logistic
+from clusterjax.sky.matched_filter import MatchedFilter
+
+CENTRE_PIXELS = 1.0  # the best S/N within so many pixels of the centre, along each axis
+_CHUNK = 256  # images filtered at a time
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MatchedFilterObserver:
+    """A fitted observer."""
+
+    matched_filter: MatchedFilter
+    slope: float  # of the logistic that turns the S/N into a score
+    intercept: float
+
+    def __call__(self, images: Float[np.ndarray, "n y x band"]) -> Float[np.ndarray, " n"]:
+        """Scores in [0, 1] of cutouts in µK; above 0.5 is a cluster. NaN pixels count as the mean."""
+        return logistic(self.slope * central_snr(self.matched_filter, images) + self.intercept)
+
+
+def fit_matched_filter(
+    matched_filter: MatchedFilter, images: Float[np.ndarray, "n y x band"], label: Int[np.ndarray, " n"]
+) -> MatchedFilterObserver:
+    """Fit the score's scale on training cutouts with both labels (1: cluster). The filter itself is given."""
+    positive = np.asarray(label) == 1
+    if positive.all() or not positive.any():
+        raise ValueError("the matched filter's score needs training cutouts with and without clusters")
+    return MatchedFilterObserver(matched_filter, *fit_logistic(central_snr(matched_filter, images), positive))
+
+
+def central_snr(
+    matched_filter: MatchedFilter, images: Float[np.ndarray, "n y x band"], *, within_pixels: float = CENTRE_PIXELS
+) -> Float[np.ndarray, " n"]:
+    """The greatest signal-to-noise ratio within ``within_pixels`` of each cutout's centre, along each axis."""
+    box = tuple(
+        np.abs(np.arange(size) - (size - 1) / 2) <= within_pixels + (0.5 if size % 2 == 0 else 0.0)
+        for size in images.shape[1:3]
+    )
+    best = np.empty(len(images))
+    for start in range(0, len(images), _CHUNK):
+        snr = matched_filter(images[start : start + _CHUNK])
+        best[start : start + _CHUNK] = snr[:, box[0]][:, :, box[1]].max(axis=(1, 2))
+    return best

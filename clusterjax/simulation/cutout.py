@@ -1,0 +1,19 @@
+"""What every simulation of a cutout gives back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A simulated cutout: ``image`` in the sky's units, and its central object; NaN for what that has not."""
+
+    image: Float[np.ndarray, "y x band"]
+    label: int  # 1: cluster
+    object_type: str
+    redshift: float
+    m500c_msun: float  # the true mass
+    centre_y_pixels: float  # of the object, or of the image for random sky
+    centre_x_pixels: float

@@ -1,0 +1,1 @@
+"""The simulated infrared sky: unWISE W1 and W2."""

@@ -1,0 +1,185 @@
+"""Whole simulated microwave maps with the truth of what they hold."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import Table
+from jaxtyping import Complex, Float
+
+from clusterjax.errors import InputError
+from clusterjax.simulation.cosmology import theta500_arcmin
+from clusterjax.simulation.haloes import (
+    Haloes,
+    cluster_density_per_deg2,
+    group_density_per_deg2,
+    sample_clusters,
+    sample_groups,
+)
+from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.simulation.microwave.bands import (
+    ARCMIN,
+    PIXEL_SCALE_ARCMIN,
+    UNITS,
+    beam_transform,
+    survey_of,
+    sz_uk_per_y,
+)
+from clusterjax.simulation.microwave.cutouts import field_sources
+from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS, GaussianField, deposit_transform, grid_ell
+from clusterjax.simulation.microwave.pressure import amplitude, transform_of_profile
+from clusterjax.simulation.microwave.sources import PointSources, cluster_sources, join
+from clusterjax.simulation.microwave.spectra import map_covariance
+from clusterjax.simulation.truth import truth_rows, truth_table
+from clusterjax.sky.geometry import make_wcs
+from clusterjax.sky.skymap import SkyMap
+
+TRUTH_SOURCES_ABOVE_MJY = 10.0
+_GROUPS_ABOVE_MSUN = 3e13  # painted; fainter ones are left out with the Gaussian SZ term
+_MAP_STREAM = 7_002  # keeps a map's random numbers apart from those of cutouts with the same seed
+_MIN_SIDE_PIXELS, _MAX_SIDE_DEG = 64, 30
+_CAR_DEC_MAX_DEG = 10.0  # beyond it, plate-carree pixels are no squares on the sky
+_SIZE_RATIO = 1.05  # of theta500 between the sizes that haloes are painted at; a halo is shared between two
+
+
+class _Placed(NamedTuple):
+    haloes: Haloes
+    y_pixels: Float[np.ndarray, " n"]
+    x_pixels: Float[np.ndarray, " n"]
+
+
+def simulate_map(
+    sky: MicrowaveSky,
+    *,
+    seed: int,
+    shape: tuple[int, int],
+    ra_deg: float,
+    dec_deg: float,
+    cluster_boost: float = 1.0,
+    projection: str = "TAN",
+) -> tuple[SkyMap, Table]:
+    """A map of ``shape`` = (ny, nx) pixels of 0.5 arcmin centred on (``ra_deg``, ``dec_deg``), and its truth.
+
+    µK of the CMB in three bands, at the depth of ``sky.survey``. Haloes above 1.25e14 Msun follow the true mass
+    function, ``cluster_boost`` times as dense; those down to 3e13 have their true density. The sky is flat: in ``TAN``
+    up to 30 deg a side, in ``CAR`` within 10 deg of the equator. ``sky.mass_floor_msun``, ``redshift_max``,
+    ``centre_offset_arcmin`` and ``label_noise`` concern training cutouts only.
+
+    The truth has a row for every halo centred in the map, and every radio or dusty galaxy above 10 mJy:
+    ``object_id``, ``object_type``, ``ra_deg``, ``dec_deg``, ``x_pixels``, ``y_pixels`` (0-based), ``redshift``,
+    ``m500c_msun`` (true), ``theta500_arcmin`` and ``flux_mjy``, NaN where an object has no such thing.
+    Raises :class:`InputError` for a map that is too small, too large, or CAR far from the equator.
+    """
+    _check(shape, dec_deg, projection)
+    rng = np.random.default_rng([seed, _MAP_STREAM])
+    survey = survey_of(sky)
+    field = GaussianField(functools.partial(map_covariance, sky, tsz_painted=True), shape)
+    ell = grid_ell(field.padded)
+    groups = _place(rng, field.padded, group_density_per_deg2(_GROUPS_ABOVE_MSUN), _sample_painted_groups)
+    clusters = _place(rng, field.padded, cluster_density_per_deg2() * cluster_boost, sample_clusters)
+    sources = field_sources(rng, sky, field.padded)
+    sources = join([sources, *(_sources_in(rng, sky, placed) for placed in (groups, clusters))])
+
+    beam_scale = 1 + rng.normal(0, sky.beam_error)
+    transform = field.draw_transform(rng)
+    y_transform = sum(_paint(rng, sky, placed, ell, field.padded) for placed in (groups, clusters))
+    weight = sources.uk_sr.T / PIXEL_RADIANS**2
+    beam = beam_transform(survey, ell, scale=beam_scale).astype(np.float32)
+    for band, uk_per_y in enumerate(sz_uk_per_y(survey)):
+        objects = deposit_transform(sources.y_pixels, sources.x_pixels, weight[band : band + 1], field.padded)[0]
+        transform[band] += (objects + np.float32(uk_per_y) * y_transform) * beam[..., band]
+    image = field.cut(transform) + field.draw_long_waves(rng)
+    image -= np.median(image, axis=(1, 2), keepdims=True)
+    sky_map = SkyMap(
+        data=np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32),
+        wcs=make_wcs(
+            shape,
+            ra_deg=ra_deg,
+            dec_deg=dec_deg,
+            pixel_scale_arcsec=PIXEL_SCALE_ARCMIN * 60,
+            projection=projection,
+        ),
+        valid=np.ones(shape, bool),
+        bands=survey.bands,
+        units=UNITS,
+        pixel_scale_arcsec=PIXEL_SCALE_ARCMIN * 60,
+    )
+    bright = sources.flux_mjy > TRUTH_SOURCES_ABOVE_MJY
+    parts = [
+        _halo_rows("cluster", clusters),
+        _halo_rows("group", groups),
+        _source_rows("radio", sources, bright & ~sources.dusty),
+        _source_rows("dusty", sources, bright & sources.dusty),
+    ]
+    return sky_map, truth_table(sky_map, parts, ("redshift", "m500c_msun", "theta500_arcmin", "flux_mjy"))
+
+
+def _check(shape: tuple[int, int], dec_deg: float, projection: str) -> None:
+    longest = int(_MAX_SIDE_DEG * 60 / PIXEL_SCALE_ARCMIN)
+    if not all(_MIN_SIDE_PIXELS <= side <= longest for side in shape):
+        raise InputError(f"a map of {shape[0]} x {shape[1]} pixels: each side must be {_MIN_SIDE_PIXELS} to {longest}")
+    half_deg = shape[0] * PIXEL_SCALE_ARCMIN / 120
+    if projection not in ("TAN", "CAR"):
+        raise InputError(f"projection={projection!r} is unknown; use TAN or CAR")
+    if projection == "CAR" and abs(dec_deg) + half_deg > _CAR_DEC_MAX_DEG:
+        raise InputError(
+            f"a CAR map to {abs(dec_deg) + half_deg:.1f} deg from the equator: its pixels would not be square there; "
+            f"stay within {_CAR_DEC_MAX_DEG:g} deg, or use TAN"
+        )
+
+
+def _sample_painted_groups(rng, count: int) -> Haloes:
+    return sample_groups(rng, count, mass_min_msun=_GROUPS_ABOVE_MSUN)
+
+
+def _place(rng, grid: tuple[int, int], density_per_deg2: float, sample) -> _Placed:
+    area_deg2 = grid[0] * grid[1] * (PIXEL_SCALE_ARCMIN / 60) ** 2
+    haloes = sample(rng, int(rng.poisson(density_per_deg2 * area_deg2)))
+    y, x = (rng.uniform(-0.5, side - 0.5, len(haloes.redshift)) for side in grid)
+    return _Placed(haloes, y, x)
+
+
+def _sources_in(rng, sky: MicrowaveSky, placed: _Placed) -> PointSources:
+    hosts = rng.random(len(placed.y_pixels)) < sky.radio_in_clusters
+    mass, redshift = (column[hosts] for column in placed.haloes)
+    return cluster_sources(rng, sky, placed.y_pixels[hosts], placed.x_pixels[hosts], theta500_arcmin(mass, redshift))
+
+
+def _paint(rng, sky: MicrowaveSky, placed: _Placed, ell, grid: tuple[int, int]) -> Complex[np.ndarray, "ky kx"]:
+    """Transform of all haloes' Compton y per pixel. One FFT a size: a halo is shared between the two sizes next to its
+    own, with its integrated signal kept."""
+    total = np.zeros(ell.shape, np.complex64)
+    mass, redshift = placed.haloes
+    if not len(mass):
+        return total
+    mass = sky.mass_ratio * mass
+    theta = theta500_arcmin(mass, redshift) * ARCMIN
+    scatter = np.exp(rng.normal(0, sky.scatter_ln, len(mass)))
+    signal = amplitude(mass, redshift) * theta**2 * scatter / PIXEL_RADIANS**2
+    place = np.log(theta / theta.min()) / np.log(_SIZE_RATIO)
+    lower = np.floor(place).astype(int)
+    share = place - lower
+    for index in np.unique(np.concatenate([lower, lower + 1])):
+        weight = signal * np.where(lower == index, 1 - share, np.where(lower + 1 == index, share, 0.0))
+        used = weight > 0
+        if used.any():
+            masses = deposit_transform(placed.y_pixels[used], placed.x_pixels[used], weight[None, used], grid)[0]
+            size = theta.min() * _SIZE_RATIO**index
+            total += masses * transform_of_profile(ell * size).astype(np.float32)
+    return total
+
+
+def _halo_rows(object_type: str, placed: _Placed) -> Table:
+    mass, redshift = placed.haloes
+    return truth_rows(
+        object_type,
+        placed.y_pixels,
+        placed.x_pixels,
+        redshift=redshift,
+        m500c_msun=mass,
+        theta500_arcmin=theta500_arcmin(mass, redshift),
+    )
+
+
+def _source_rows(object_type: str, sources: PointSources, rows: np.ndarray) -> Table:
+    return truth_rows(object_type, sources.y_pixels[rows], sources.x_pixels[rows], flux_mjy=sources.flux_mjy[rows])

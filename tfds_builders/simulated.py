@@ -1,0 +1,158 @@
+"""What the builders of simulated cutouts share: their config, features, splits and band statistics."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from clusterjax.config import DataConfig
+from clusterjax.data.statistics import fit_band_statistics
+from clusterjax.simulation.skies import Sky, simulation_of
+from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
+from tfds_builders.simulated_example import SPLITS, simulate_example
+
+POSITIVE_TYPE = "cluster"
+LABELS = ("other", POSITIVE_TYPE)
+_STATISTICS_CUTOUTS = 1024  # of the training split, evenly spaced: 4 million pixels a band
+
+
+@dataclasses.dataclass
+class SimulatedConfig(tfds.core.BuilderConfig):
+    """What is simulated. A builder gives the defaults of its sky; other values go by a name of their own."""
+
+    name: str = "simulated"
+    num_train: int = 12_000
+    num_validation: int = 2_000
+    num_test: int = 4_000
+    simulated_size: int = 64
+    object_fractions: dict[str, float] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    sky: Sky | None = None
+
+    def content(self) -> dict:
+        """All that the data set depends on, JSON-able."""
+        return {
+            "num_train": self.num_train,
+            "num_validation": self.num_validation,
+            "num_test": self.num_test,
+            "simulated_size": self.simulated_size,
+            "object_fractions": {name: float(self.object_fractions.get(name, 0.0)) for name in self.sky.object_types},
+            "seed": self.seed,
+            "sky": {name: _plain(value) for name, value in dataclasses.asdict(self.sky).items()},
+        }
+
+    def named_by_content(self, default: "SimulatedConfig") -> "SimulatedConfig":
+        """The same with the name ``simulated`` if its content is the default's, else ``simulated-<8 hex digits>``."""
+        name = "simulated"
+        if self.content() != default.content():
+            text = json.dumps(self.content(), sort_keys=True)
+            name += "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+        return dataclasses.replace(self, name=name)
+
+
+def _plain(value: Any) -> bool | str | float:
+    """1 and 1.0 are the same sky."""
+    return value if isinstance(value, bool | str) else float(value)
+
+
+class SimulatedCutouts(CarefulBuild):
+    """Mix-in before ``tfds.core.GeneratorBasedBuilder``: simulated cutouts in splits that share no sky."""
+
+    num_processes: int | None = None  # that simulate; None: one a core. The content does not depend on it.
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        config = self.builder_config
+        size, simulation = config.simulated_size, simulation_of(config.sky)
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    # Float noise does not compress: plain bytes are half the time to read of zlib.
+                    "image": tfds.features.Tensor(
+                        shape=(size, size, len(simulation.bands)), dtype=np.float32, encoding="bytes"
+                    ),
+                    "label": tfds.features.ClassLabel(names=list(LABELS)),
+                    "object_type": tfds.features.ClassLabel(names=list(config.sky.object_types)),
+                    # Scalar(float64) would be stored as float32: 0.1 arcsec lost.
+                    "ra_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
+                    "dec_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
+                    "redshift": np.float32,
+                    "m500c_msun": np.float32,
+                    "object_id": np.int64,
+                    "sky_block": np.int64,
+                }
+            ),
+            supervised_keys=("image", "label"),
+            disable_shuffling=True,  # every example is an independent draw: their order is random as it is
+            metadata=tfds.core.MetadataDict(
+                {
+                    "bands": list(simulation.bands),
+                    "pixel_scale_arcsec": simulation.pixel_scale_arcsec,
+                    "positive_class": POSITIVE_TYPE,
+                    "units": simulation.units,
+                    "input_kind": "sky",
+                    "simulation": config.content(),
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        del dl_manager  # nothing to download
+        return {split: self._generate_examples(split) for split in SPLITS}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
+        config = self.builder_config
+        count = getattr(config, f"num_{split}")
+        examples = generate_in_parallel(
+            functools.partial(
+                simulate_example,
+                split,
+                seed=config.seed,
+                sky=config.sky,
+                object_fractions=config.object_fractions,
+                size=config.simulated_size,
+            ),
+            range(count),
+            num_processes=self.num_processes,
+            description=f"Simulating {split}",
+            unit="cutout",
+        )
+        every = -(-count // _STATISTICS_CUTOUTS)
+        sample = []
+        for index, example in enumerate(examples):
+            if split == "train" and index % every == 0:
+                sample.append(example["image"])
+            yield ordered_key(index, count), example
+        if split == "train":
+            bands = self.info.metadata["bands"]
+            self.info.metadata["band_statistics"] = fit_band_statistics(np.stack(sample), bands).to_dict()
+
+    def estimated_bytes(self) -> int:
+        config = self.builder_config
+        count = config.num_train + config.num_validation + config.num_test
+        return count * (config.simulated_size**2 * len(simulation_of(config.sky).bands) * 4 + 1000)
+
+
+def make_simulated_builder(builder_class: type, config: DataConfig, sky: Sky):
+    """A ``builder_class`` of the data set that ``config`` and ``sky`` describe."""
+    default = builder_class.BUILDER_CONFIGS[0]
+    simulated = dataclasses.replace(
+        default,
+        num_train=config.num_train,
+        num_validation=config.num_validation,
+        num_test=config.num_test,
+        simulated_size=config.simulated_size,
+        object_fractions=dict(config.object_fractions),
+        seed=config.seed,
+        sky=sky,
+    ).named_by_content(default)
+    with absl_errors_only():
+        builder = builder_class(
+            config=default.name if simulated.name == default.name else simulated, data_dir=config.data_dir
+        )
+    builder.num_processes = config.num_processes
+    return builder
