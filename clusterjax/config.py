@@ -58,7 +58,8 @@ class DataConfig:
     skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
     # Both
     bands: tuple[str, ...] | None = None  # None: all bands of the data set
-    input_size: int | None = None  # the network's input, pixels a side; None: the size of the cutouts
+    centre_pixels: int | None = None  # of each cutout's middle that the network sees, a side; None: all
+    input_size: int | None = None  # the network's input, pixels a side; None: as many as it sees
     stretch: str = "asinh"  # linear, asinh or log
     softening: float = 1.0  # the stretch turns from linear to logarithmic at this many robust sigma
     subtract_median: bool = True  # of each cutout and band, as unWISE and the simulation do
@@ -262,7 +263,7 @@ def validate(config: ExperimentConfig) -> None:
     choice("optim.schedule", "constant", "exponential", "cosine")
     positive(
         "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
-        "data.crop_pixels", "data.image_size", "data.input_size", "data.softening", "data.num_read_threads",
+        "data.crop_pixels", "data.image_size", "data.centre_pixels", "data.input_size", "data.softening", "data.num_read_threads",
         "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
         "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex",
         "lr_range.multiplier",

@@ -26,7 +26,7 @@ class Preprocess:
     """Raw images (batch, y, x, band) in flux units, NaN where invalid -> the network's input.
 
     Select bands; subtract each image's own median per band; divide by the band's robust scale times ``softening``;
-    stretch; standardise to mean 0 and variance 1 on the training split; NaN -> 0; resize. NumPy in, NumPy out; JAX
+    stretch; standardise to mean 0 and variance 1 on the training split; NaN -> 0; crop; resize. NumPy in, NumPy out; JAX
     in, JAX out (traceable, no sort); both agree to float32 rounding. ``statistics`` are those of all bands of the
     data set, ``band_indices`` the bands used, in the network's order.
     """
@@ -36,6 +36,7 @@ class Preprocess:
     stretch: str = "asinh"
     softening: float = 1.0
     subtract_median: bool = True
+    centre_pixels: int | None = None  # of the images' middle that are kept, a side; None: all
     input_size: int | None = None  # None: as the images are
 
     def __post_init__(self):
@@ -64,6 +65,7 @@ class Preprocess:
             stretch=config.stretch,
             softening=config.softening,
             subtract_median=config.subtract_median,
+            centre_pixels=config.centre_pixels,
             input_size=config.input_size,
         )
 
@@ -80,7 +82,7 @@ class Preprocess:
     def normalise(
         self, images: Float[Array | np.ndarray, "batch y x band"]
     ) -> Float[Array | np.ndarray, "batch y x input_band"]:
-        """All but the resize: float32 of mean 0 and variance 1, with 0 (an average pixel) where invalid."""
+        """All but crop and resize: float32 of mean 0 and variance 1, with 0 (an average pixel) where invalid."""
         if images.shape[-1] != len(self.statistics.bands):
             raise InputError(
                 f"the image has {images.shape[-1]} bands; the data set has {len(self.statistics.bands)}: "
@@ -104,7 +106,12 @@ class Preprocess:
     def resize(
         self, images: Float[Array | np.ndarray, "batch y x band"]
     ) -> Float[Array | np.ndarray, "batch input_y input_x band"]:
-        """Antialiased linear resampling to ``input_size``: two small matrix products, the same on host and device."""
+        """The middle ``centre_pixels``, by antialiased linear resampling brought to ``input_size``.
+
+        Two small matrix products, the same on host and device.
+        """
+        if self.centre_pixels is not None:
+            images = crop_centre(images, self.centre_pixels)
         if self.input_size is None:
             return images
         return resize_images(images, self.input_size)
@@ -145,6 +152,17 @@ def select_band_indices(available: Sequence[str], wanted: Sequence[str] | None) 
         if band not in available:
             raise InputError(f"config.data.bands has {band!r}; the data set has {', '.join(available)}")
     return tuple(list(available).index(band) for band in wanted)
+
+
+def crop_centre(
+    images: Float[Array | np.ndarray, "batch y x band"], side: int
+) -> Float[Array | np.ndarray, "batch crop_y crop_x band"]:
+    """The middle ``side`` x ``side`` pixels. Raises :class:`InputError` for smaller images."""
+    ny, nx = images.shape[1:3]
+    if side > min(ny, nx):
+        raise InputError(f"config.data.centre_pixels={side} is more than the cutouts' {ny} x {nx} pixels")
+    top, left = (ny - side) // 2, (nx - side) // 2
+    return images[:, top : top + side, left : left + side]
 
 
 def image_median(

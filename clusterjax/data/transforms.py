@@ -142,8 +142,9 @@ class TrainTransform(grain.transforms.RandomMap):
     def random_map(self, element: Record, rng: np.random.Generator) -> Record:
         element = Normalise(self.preprocess).map(element)
         size = self.preprocess.input_size
-        if size is None:
-            return self.affine.random_map(element, rng)
-        if size > element["image"].shape[0]:
-            return self.affine.random_map(Resize(size).map(element), rng)
-        return Resize(size).map(self.affine.random_map(element, rng))
+        if size is not None and size > element["image"].shape[0]:
+            return self.affine.random_map(self._resize(element), rng)
+        return self._resize(self.affine.random_map(element, rng))
+
+    def _resize(self, element: Record) -> Record:
+        return _with_image(element, self.preprocess.resize(element["image"][None])[0])

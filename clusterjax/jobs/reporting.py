@@ -135,6 +135,7 @@ def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:
         sources=optional("sources"),
         summary=summary,
         completeness_curve=optional("completeness_curve"),
+        classical_curve=optional("completeness_curve_classical"),
         completeness_by_mass=optional("completeness_by_mass"),
         threshold=search["threshold"],
         complete_for=f"M500c above {COMPLETE_ABOVE_MSUN:.0e} solar masses",

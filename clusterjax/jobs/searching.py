@@ -18,6 +18,9 @@ from clusterjax.report.survey import score_map_png
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, match_radii, summarise
 from clusterjax.search.scan import scan_map
+from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.simulation.microwave.bands import survey_of
+from clusterjax.simulation.microwave.filters import matched_filter
 from clusterjax.simulation.skies import simulation_of
 from clusterjax.sky.catalogues import read_table, with_positions, write_table
 from clusterjax.sky.fits import read_sky_map, write_probability_map, write_sky_map
@@ -27,6 +30,7 @@ from clusterjax.training.step import make_predict
 MASS_EDGES_MSUN = (1e14, 1.5e14, 2e14, 3e14, 5e14, 1e15)
 COMPLETE_ABOVE_MSUN = 3e14
 _LOWEST_THRESHOLD = 0.05  # of the completeness curve
+_LOWEST_CLASSICAL_SCORE = 0.9  # S/N 2.2
 
 
 def can_scan(config) -> bool:
@@ -66,7 +70,8 @@ def scan(session: Session) -> None:
     write_probability_map(folder / "score.fits", probability_map, provenance=provenance)
     if not config.search.images:
         write_sky_map(folder / "simulated_map.fits", sky)
-    summary, detections, sources = _detect_and_match(config.search, probability_map, sources, folder)
+    classical = _filter_map(config.sky, sky, folder, simulated=not config.search.images)
+    summary, detections, sources = _detect_and_match(config.search, probability_map, classical, sources, folder)
     survey = Survey(probability_map, detections, sources=sources, threshold=config.search.threshold)
     (folder / "score.png").write_bytes(score_map_png(survey))
     write_json(
@@ -91,6 +96,21 @@ def search_map(network: Network, sky: SkyMap, config: SearchConfig, mesh) -> Pro
         mesh=mesh,
         min_valid_fraction=config.min_valid_fraction,
     )
+
+
+def _filter_map(knobs, sky: SkyMap, folder, *, simulated: bool) -> ProbabilityMap | None:
+    """The classical finder on the same map: matched_filter.fits, the S/N of a cluster at each pixel of a microwave map.
+
+    None for other maps. Its log-odds are the S/N.
+    """
+    if not isinstance(knobs, MicrowaveSky) or sky.bands != survey_of(knobs).bands:
+        return None
+    snr = matched_filter(knobs, tsz_painted=simulated)(sky.data)
+    write_sky_map(
+        folder / "matched_filter.fits",
+        dataclasses.replace(sky, data=np.asarray(snr[..., None], np.float32), bands=("SNR",), units=""),
+    )
+    return ProbabilityMap.from_log_odds(snr, sky)
 
 
 def _open_map(config, network: Network) -> tuple[SkyMap, Table | None]:
@@ -135,7 +155,11 @@ def _warn_of_differences(sky: SkyMap, network: Network) -> None:
 
 
 def _detect_and_match(
-    search: SearchConfig, probability_map: ProbabilityMap, sources: Table | None, folder
+    search: SearchConfig,
+    probability_map: ProbabilityMap,
+    classical: ProbabilityMap | None,
+    sources: Table | None,
+    folder,
 ) -> tuple[dict, Table, Table | None]:
     """Write candidates.*, and where there are sources: sources.*, matches.*, completeness tables.
 
@@ -161,14 +185,20 @@ def _detect_and_match(
     if simulated:
         massive = np.asarray(sources["m500c_msun"]) >= COMPLETE_ABOVE_MSUN
         lowest = find_detections(probability_map, threshold=min(_LOWEST_THRESHOLD, search.threshold), **options)
-        curve = completeness_curve(
-            lowest,
-            sources,
-            radius_arcmin=radii,
-            probability_map=probability_map,
-            complete_for=massive,
-        )
+        matching_options = {"radius_arcmin": radii, "probability_map": probability_map, "complete_for": massive}
+        curve = completeness_curve(lowest, sources, **matching_options)
         write_table(folder / "completeness_curve", curve)
+        if classical is not None:
+            peaks = find_detections(
+                classical,
+                threshold=_LOWEST_CLASSICAL_SCORE,
+                min_separation_arcmin=search.min_separation_arcmin,
+                smoothing_pixels=0,
+            )
+            peaks = peaks[probability_map.contains(peaks["ra_deg"], peaks["dec_deg"])]
+            classical_curve = completeness_curve(peaks, sources, **matching_options)
+            write_table(folder / "completeness_curve_classical", classical_curve)
+            summary["classical_at_one_false_per_deg2"] = best_below_false_rate(classical_curve, 1.0)
         by_mass = completeness_in_bins(matching, "m500c_msun", MASS_EDGES_MSUN)
         write_table(folder / "completeness_by_mass", by_mass)
         searched = np.asarray(matching.sources["searched"], bool) & massive

@@ -82,7 +82,8 @@ class Survey:
 
     ``detections`` as from ``find_detections``, or matched (with source_index and separation_arcmin); ``sources`` the
     catalogue they were matched with (with detection_index and searched). ``completeness_curve`` and
-    ``completeness_by_mass`` as from ``search.match``; ``complete_for`` says in words which sources they are of.
+    ``completeness_by_mass`` as from ``search.match``, ``classical_curve`` that of the classical finder
+    ``classical_name`` on the same map; ``complete_for`` says in words which sources they are of.
     ``target`` is (false candidates per deg2, completeness). ``cutout_pixels`` is the side of the thumbnails.
     ``verdicts`` are the words for a candidate with and without a source: ("known", "new") for a real catalogue.
     """
@@ -93,6 +94,8 @@ class Survey:
     sources: Table | None = None
     summary: Mapping[str, Any] | None = None
     completeness_curve: Table | None = None
+    classical_curve: Table | None = None
+    classical_name: str = "matched filter"
     completeness_by_mass: Table | None = None
     threshold: float | None = None
     complete_for: str = "sources"

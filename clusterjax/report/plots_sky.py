@@ -1,7 +1,7 @@
 """Figures of a scan: the sky with probability contours, the score map, candidates, completeness against purity."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from astropy.table import Table
@@ -141,6 +141,13 @@ def plot_score_map(
     return figure
 
 
+def _by_falling_threshold(curve: Table) -> tuple[np.ndarray, ...]:
+    """False candidates per deg2, completeness, purity and threshold, the highest threshold first."""
+    order = np.argsort(-np.asarray(curve["threshold"], float), kind="stable")
+    names = ("false_per_deg2", "completeness", "purity", "threshold")
+    return tuple(np.asarray(curve[name], float)[order] for name in names)
+
+
 @themed
 def plot_completeness_curve(
     curve: Table,
@@ -148,23 +155,25 @@ def plot_completeness_curve(
     threshold: float | None = None,
     target: tuple[float, float] | None = None,
     sources: str = "sources",
+    others: Mapping[str, Table] | None = None,
     theme: Theme,
 ) -> Figure:
     """Completeness against false candidates per square degree as the threshold falls, purity dashed.
 
     ``curve`` has threshold, completeness, purity, false_per_deg2. ``target`` is (false per deg2, completeness).
+    ``others`` are curves of other finders on the same map, by name: their completeness is drawn in grey.
     """
     figure = Figure(figsize=(4.8, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    order = np.argsort(-np.asarray(curve["threshold"], float), kind="stable")
-    false, completeness, purity, cut = (
-        np.asarray(curve[name], float)[order] for name in ("false_per_deg2", "completeness", "purity", "threshold")
-    )
+    false, completeness, purity, cut = _by_falling_threshold(curve)
     # None at all cannot be shown on a logarithmic axis: such points lie on its left end.
     floor = 0.5 * min(false[false > 0], default=0.1)
     x = np.maximum(false, floor)
     axes.plot(x, completeness, color=theme.network, label=f"completeness, {sources}")
     axes.plot(x, purity, color=theme.classical, linestyle="--", label="purity")
+    for name, other in (others or {}).items():
+        other_false, other_completeness, *_ = _by_falling_threshold(other)
+        axes.plot(np.maximum(other_false, floor), other_completeness, color=theme.muted, label=f"completeness, {name}")
     if threshold is not None and len(cut):
         above = cut >= threshold
         at = int(above.sum()) - 1 if above.any() else 0

@@ -60,6 +60,7 @@ def survey_section(survey: Survey) -> Section:
                     threshold=survey.threshold,
                     target=survey.target,
                     sources=survey.complete_for,
+                    others={} if survey.classical_curve is None else {survey.classical_name: survey.classical_curve},
                 ),
                 f"Completeness and purity against false candidates per square degree, for {survey.complete_for}.",
                 f"Completeness ({survey.complete_for}) and purity as the threshold falls from left to right. "

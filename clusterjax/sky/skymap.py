@@ -58,7 +58,7 @@ class SkyMap:
 class ProbabilityMap:
     """Scores of a grid of windows over a :class:`SkyMap`.
 
-    ``score`` (ny, nx) float32 in [0, 1], NaN where the window was not scored; ``valid_fraction`` (ny, nx) float32 of
+    ``score`` (ny, nx) in [0, 1], NaN where the window was not scored; ``valid_fraction`` (ny, nx) float32 of
     each window. Pixel (i, j) lies at the centre of its window: on pixel ``stride_pixels * (i, j) + centre_pixels``
     of the map; ``wcs`` is that of this grid. ``provenance`` says what made it (model, checkpoint, versions, date).
     """
@@ -73,6 +73,13 @@ class ProbabilityMap:
     def __post_init__(self):
         if self.score.shape != self.valid_fraction.shape:
             raise ValueError(f"score {self.score.shape} and valid_fraction {self.valid_fraction.shape} differ")
+
+    @classmethod
+    def from_log_odds(cls, log_odds: Float[np.ndarray, "ny nx"], sky: SkyMap) -> "ProbabilityMap":
+        """A score for every pixel of ``sky``, from its log-odds or from any statistic that is to stand for them."""
+        score = 1 / (1 + np.exp(-np.clip(np.asarray(log_odds, np.float64), -30, 30)))
+        score[~sky.valid] = np.nan
+        return cls(score, sky.valid.astype(np.float32), sky.wcs, window_pixels=1, stride_pixels=1)
 
     @property
     def shape(self) -> tuple[int, int]:

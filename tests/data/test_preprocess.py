@@ -148,3 +148,17 @@ def test_wrong_use_is_named(statistics):
         Preprocess((0,), statistics, "sqrt")
     with pytest.raises(InputError, match="band_indices"):
         Preprocess((3,), statistics)
+
+
+@pytest.mark.parametrize("backend", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
+def test_centre(backend):
+    """Cropped after the median of the whole image is subtracted, then resampled."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, 12, 11, 2)).astype(np.float32)
+    whole = Preprocess((0, 1), fit_band_statistics(images, ("a", "b")))
+    middle = dataclasses.replace(whole, centre_pixels=6)
+    np.testing.assert_array_equal(middle(backend(images)), whole(backend(images))[:, 3:9, 2:8])
+    assert dataclasses.replace(middle, input_size=24)(backend(images)).shape == (2, 24, 24, 2)
+    assert Preprocess.from_dict(middle.to_dict()) == middle
+    with pytest.raises(InputError, match=r"centre_pixels=13 is more than the cutouts' 12 x 11 pixels"):
+        dataclasses.replace(whole, centre_pixels=13)(backend(images))
