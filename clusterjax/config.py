@@ -263,7 +263,8 @@ def validate(config: ExperimentConfig) -> None:
     choice("optim.schedule", "constant", "exponential", "cosine")
     positive(
         "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
-        "data.crop_pixels", "data.image_size", "data.centre_pixels", "data.input_size", "data.softening", "data.num_read_threads",
+        "data.crop_pixels", "data.image_size", "data.centre_pixels", "data.input_size", "data.softening",
+        "data.num_read_threads",
         "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
         "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex",
         "lr_range.multiplier",

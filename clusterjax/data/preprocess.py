@@ -26,8 +26,8 @@ class Preprocess:
     """Raw images (batch, y, x, band) in flux units, NaN where invalid -> the network's input.
 
     Select bands; subtract each image's own median per band; divide by the band's robust scale times ``softening``;
-    stretch; standardise to mean 0 and variance 1 on the training split; NaN -> 0; crop; resize. NumPy in, NumPy out; JAX
-    in, JAX out (traceable, no sort); both agree to float32 rounding. ``statistics`` are those of all bands of the
+    stretch; standardise to mean 0 and variance 1 on the training split; NaN -> 0; crop; resize. NumPy in, NumPy out;
+    JAX in, JAX out (traceable, no sort); both agree to float32 rounding. ``statistics`` are those of all bands of the
     data set, ``band_indices`` the bands used, in the network's order.
     """
 

@@ -4,12 +4,12 @@ No network. It is what SZ surveys find clusters with, and the ceiling for networ
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from clusterjax.evaluation.logistic import fit_logistic, logistic
-from clusterjax.sky.matched_filter import MatchedFilter
 
 CENTRE_PIXELS = 1.0  # the best S/N within so many pixels of the centre, along each axis
 _CHUNK = 256  # images filtered at a time
@@ -19,7 +19,7 @@ _CHUNK = 256  # images filtered at a time
 class MatchedFilterObserver:
     """A fitted observer."""
 
-    matched_filter: MatchedFilter
+    matched_filter: Callable[[np.ndarray], np.ndarray]  # images -> S/N at each pixel, as sky.MatchedFilter
     slope: float  # of the logistic that turns the S/N into a score
     intercept: float
 
@@ -29,7 +29,7 @@ class MatchedFilterObserver:
 
 
 def fit_matched_filter(
-    matched_filter: MatchedFilter, images: Float[np.ndarray, "n y x band"], label: Int[np.ndarray, " n"]
+    matched_filter: Callable, images: Float[np.ndarray, "n y x band"], label: Int[np.ndarray, " n"]
 ) -> MatchedFilterObserver:
     """Fit the score's scale on training cutouts with both labels (1: cluster). The filter itself is given."""
     positive = np.asarray(label) == 1
@@ -39,7 +39,7 @@ def fit_matched_filter(
 
 
 def central_snr(
-    matched_filter: MatchedFilter, images: Float[np.ndarray, "n y x band"], *, within_pixels: float = CENTRE_PIXELS
+    matched_filter: Callable, images: Float[np.ndarray, "n y x band"], *, within_pixels: float = CENTRE_PIXELS
 ) -> Float[np.ndarray, " n"]:
     """The greatest signal-to-noise ratio within ``within_pixels`` of each cutout's centre, along each axis."""
     box = tuple(

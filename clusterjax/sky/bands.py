@@ -11,6 +11,7 @@ from clusterjax.errors import InputError
 from clusterjax.sky.geometry import pixel_scales_arcsec, pixel_to_sky, unit_vectors
 from clusterjax.sky.skymap import SkyMap
 
+_STOKES_PLANES = 3  # I, Q, U
 _GRID_TOLERANCE_PIXELS = 0.05  # files of one grid differ by rounding alone
 
 
@@ -27,12 +28,15 @@ class Planes:
 
 def join_images(images: Sequence[Planes], bands: Sequence[str] | None) -> SkyMap:
     """One map of all planes. ``bands`` are the names that it must have; planes whose own names are just these, in
-    another order, are put in this one, others take them in the order they come.
+    another order, are put in this one, others take them in the order they come. Of one file a band with three planes
+    each, which is how polarised maps (I, Q, U) come, the first plane is taken.
 
     Raises InputError for images on different grids, another number of bands, and a band without any signal.
     """
     for image in images[1:]:
         _check_same_grid(images[0], image)
+    if bands is not None and len(images) == len(bands) > 1 and all(len(i.bands) == _STOKES_PLANES for i in images):
+        images = [dataclasses.replace(image, data=image.data[..., :1], bands=image.bands[:1]) for image in images]
     data = np.concatenate([image.data for image in images], axis=2)
     names = [band for image in images for band in image.bands]
     units = [image.units for image in images for _ in image.bands]

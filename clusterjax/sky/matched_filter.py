@@ -44,14 +44,16 @@ class MatchedFilter:
         The maps are mirrored at their edges, so that a gradient over them makes no step.
         """
         maps = np.asarray(maps, np.float32)
-        mean = np.nanmean(maps, axis=(-3, -2), keepdims=True)
-        maps = np.where(np.isnan(maps), 0, maps - np.nan_to_num(mean))
+        finite = np.isfinite(maps)
+        total = np.where(finite, maps, 0).sum(axis=(-3, -2), keepdims=True, dtype=np.float64)
+        mean = total / np.maximum(finite.sum(axis=(-3, -2), keepdims=True), 1)
+        maps = np.where(finite, maps - mean, 0).astype(np.float32)
         ny, nx = maps.shape[-3:-1]
         pads, sides = zip(*(_mirror(side) for side in (ny, nx)), strict=True)
         maps = np.pad(maps, [(0, 0)] * (maps.ndim - 3) + [*pads, (0, 0)], mode="symmetric")
         transform = scipy.fft.rfft2(np.moveaxis(maps, -1, 0), axes=(-2, -1))
-        total = sum(weight * band for weight, band in zip(self._grid_weight(sides), transform, strict=True))
-        filtered = scipy.fft.irfft2(total, s=sides, axes=(-2, -1))
+        filtered = sum(weight * band for weight, band in zip(self._grid_weight(sides), transform, strict=True))
+        filtered = scipy.fft.irfft2(filtered, s=sides, axes=(-2, -1))
         return filtered[..., pads[0][0] : pads[0][0] + ny, pads[1][0] : pads[1][0] + nx]
 
     def _grid_weight(self, shape: tuple[int, int]) -> Float[np.ndarray, "band ky kx"]:

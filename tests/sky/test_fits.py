@@ -55,6 +55,18 @@ def test_every_number_becomes_native_float32(tmp_path, header, kind):
     assert sky.area_deg2 == pytest.approx(np.prod(SHAPE) * (2.75 / 3600) ** 2, rel=1e-6)
 
 
+def test_polarised_maps_give_their_first_plane(tmp_path, header):
+    """One file a band, each with I, Q, U. Asked for other bands than files, all planes are bands."""
+    stokes = np.random.default_rng(3).normal(size=(2, 3, *SHAPE)).astype(np.float32)
+    files = [_write(tmp_path / f"f{i}.fits", planes, header) for i, planes in enumerate(stokes)]
+    sky = read_sky_map(files, bands=("f090", "f150"))
+    assert sky.bands == ("f090", "f150")
+    np.testing.assert_array_equal(sky.data, np.moveaxis(stokes[:, 0], 0, -1))
+    assert read_sky_map(files, bands=tuple("abcdef")).data.shape == (*SHAPE, 6)
+    with pytest.raises(InputError, match="has 3 bands"):
+        read_sky_map(files[:1], bands=("f090",))
+
+
 def test_blank_integers_and_infinities_are_not_valid(tmp_path, header):
     data = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
     sky = read_sky_map([_write(tmp_path / "blank.fits", data, header, BLANK=7)])
