@@ -15,4 +15,5 @@ from clusterjax.recipes import microwave_from_scratch, shrink_to_smoke, use_pape
 def get_config(variant: str = "") -> ExperimentConfig:
     kwargs = {"use_batch_norm": True, "head_kwargs": {"width": 1024, "dropout": 0.5}}
     config = microwave_from_scratch("alexnet_mw", ModelConfig("alexnet_vgg", kwargs))
+    config.data.input_size = 64  # AlexNet's first layer would leave 7 x 7 of 32 px
     return apply_variant(config, variant, {"smoke": shrink_to_smoke, "paper": use_paper_settings})
