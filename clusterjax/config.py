@@ -40,12 +40,12 @@ MICROWAVE_FRACTIONS = {
 class DataConfig:
     """The data set and how it reaches the network."""
 
-    builder: str = "ir_cutouts"  # or microwave_cutouts, labelled_images: a folder of tfds_builders/
+    builder: str = "ir_cutouts"  # or microwave_cutouts, map_cutouts, labelled_images: a folder of tfds_builders/
     data_dir: str = "runs/datasets"
     num_train: int = 12_000  # cutouts to simulate, per split
     num_validation: int = 2_000
     num_test: int = 4_000
-    simulated_size: int = 64  # pixels a side of the cutouts that are simulated
+    simulated_size: int = 64  # pixels a side of the cutouts that are simulated or cut from maps
     object_fractions: dict[str, float] = dataclasses.field(default_factory=lambda: dict(INFRARED_FRACTIONS))
     seed: int = 0  # of the simulated data set; the experiment's own seed does not change the data
     num_processes: int | None = None  # that simulate; None: one a core
@@ -56,7 +56,17 @@ class DataConfig:
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
     skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
-    # Both
+    # map_cutouts only
+    maps: tuple[str, ...] = ()  # FITS maps; the files of one map's bands joined by +
+    catalogue: str = (
+        ""  # the known objects: a table with ra, dec; object_type (or label), redshift, m500c_msun if known
+    )
+    exclusion_arcmin: float = 10.0  # empty positions keep so far from every known object
+    random_per_object: float = 1.0  # empty positions for each object
+    min_valid_fraction: float = 0.9  # of a cutout's pixels; others are left out
+    block_nside: int = 16  # HEALPix blocks that belong to one split each: 13 deg2; a power of 2, larger for small maps
+    binary: bool = True  # cluster or other; False: a class for each type of object
+    # All
     bands: tuple[str, ...] | None = None  # None: all bands of the data set
     centre_pixels: int | None = None  # of each cutout's middle that the network sees, a side; None: all
     input_size: int | None = None  # the network's input, pixels a side; None: as many as it sees
@@ -264,7 +274,7 @@ def validate(config: ExperimentConfig) -> None:
     positive(
         "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
         "data.crop_pixels", "data.image_size", "data.centre_pixels", "data.input_size", "data.softening",
-        "data.num_read_threads",
+        "data.num_read_threads", "data.exclusion_arcmin", "data.random_per_object",
         "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
         "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex",
         "lr_range.multiplier",
@@ -278,6 +288,8 @@ def validate(config: ExperimentConfig) -> None:
     )  # fmt: skip
     within("data.validation_fraction", 0.0, 0.9)
     within("data.test_fraction", 0.0, 0.9)
+    within("data.min_valid_fraction", 0.0, 1.0)
+    choice("data.block_nside", 4, 8, 16, 32, 64, 128, 256)
     within("simulation.label_noise", 0.0, 0.5)
     within("microwave.label_noise", 0.0, 0.5)
     within("microwave.radio_in_clusters", 0.0, 1.0)

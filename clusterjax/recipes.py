@@ -58,6 +58,19 @@ def microwave_from_scratch(name: str, model: ModelConfig) -> ExperimentConfig:
     )  # fmt: skip
 
 
+def local_maps(name: str, model: ModelConfig) -> ExperimentConfig:
+    """Cutouts of one's own maps around the objects of one's own catalogue, at native resolution."""
+    return ExperimentConfig(
+        name=name,
+        data=DataConfig(builder="map_cutouts"),
+        model=model,
+        augment=AugmentConfig(rotation_deg=0.0, quarter_turns=True, flip=True, shift_fraction=1 / 64),
+        lr_range=LrRangeConfig(num_steps=150, multiplier=4.0),
+        optim=OptimConfig(schedule="cosine", warmup_epochs=1.0),
+        training=TrainingConfig(num_epochs=20, global_batch_size=64, early_stop_patience=None),
+    )
+
+
 # What a network needs beyond its own defaults at 64 px.
 _KWARGS_AT_64_PX = {
     "alexnet_vgg": {"use_batch_norm": True, "head_kwargs": {"width": 1024}},
@@ -123,7 +136,7 @@ def use_paper_settings(config: ExperimentConfig) -> None:
 
 def shrink_to_smoke(config: ExperimentConfig) -> None:
     """A run of under a minute on two cores that goes through every room; its scores mean nothing."""
-    config.data.num_train, config.data.num_validation, config.data.num_test = 768, 128, 256
+    config.data.num_train, config.data.num_validation, config.data.num_test = 768, 128, 256  # simulated ones
     config.training.num_epochs = 2
     config.training.global_batch_size = 32
     config.training.eval_batch_size = 64

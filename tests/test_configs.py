@@ -1,5 +1,6 @@
 """Every shipped config: valid in all its variants, and smoke-trained from build to report."""
 
+import dataclasses
 import importlib.util
 import pathlib
 
@@ -11,6 +12,9 @@ from PIL import Image
 
 from clusterjax.config import validate
 from clusterjax.models import create_model
+from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.simulation.microwave.maps import simulate_map
+from clusterjax.sky.fits import write_sky_map
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -58,6 +62,26 @@ def test_fine_tuning_is_a_variant():
 
 
 @pytest.fixture
+def local_maps(tmp_path):
+    """A microwave map of massive clusters, one file a band, and the table of them."""
+    sky, truth = simulate_map(
+        MicrowaveSky(noise_scale=0.1, mass_ratio=3.0),
+        seed=5,
+        shape=(640, 640),
+        ra_deg=40.0,
+        dec_deg=10.0,
+        cluster_boost=4.0,
+    )
+    truth = truth[truth["object_type"] == "cluster"]
+    truth.write(tmp_path / "known.ecsv")
+    files = []
+    for band, name in enumerate(sky.bands):
+        files.append(str(tmp_path / f"{name}.fits"))
+        write_sky_map(files[-1], dataclasses.replace(sky, data=sky.data[..., band : band + 1], bands=(name,)))
+    return ("+".join(files),), tmp_path / "known.ecsv"
+
+
+@pytest.fixture
 def labelled_folder(tmp_path):
     """Three classes that differ in shape: dot, bar, ring."""
     rng = np.random.default_rng(0)
@@ -77,8 +101,12 @@ def test_smoke_run(path, tmp_path_factory, run_program, request):
     arguments = [f"--config={path}:smoke", f"--workdir={folder / 'run'}", f"--config.data.data_dir={folder / 'data'}"]
     if path.stem.endswith("_images"):
         arguments.append(f"--config.data.images={request.getfixturevalue('labelled_folder')}")
+    if path.stem.endswith("_maps"):
+        maps, catalogue = request.getfixturevalue("local_maps")
+        arguments += [f"--config.data.maps={maps!r}", f"--config.data.catalogue={catalogue}"]
+        arguments += ["--config.data.block_nside=64", "--config.optim.learning_rate=1e-3"]  # too few for a range test
     result = run_program(*arguments, num_devices=1)
     assert result.returncode == 0, result.stderr
     assert (folder / "run" / "report" / "index.html").stat().st_size > 100_000
     assert (folder / "run" / "evaluation" / "metrics.json").exists()
-    assert (folder / "run" / "scan" / "score.fits").exists() != path.stem.endswith("_images")
+    assert (folder / "run" / "scan" / "score.fits").exists() != path.stem.endswith(("_images", "_maps"))

@@ -10,6 +10,7 @@ import functools
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy_healpix import healpix_to_lonlat, lonlat_to_healpix
 from jaxtyping import Float, Int
 
@@ -25,9 +26,11 @@ _NARROWEST_BLOCK_ARCMIN = 149.0
 _GALACTIC_POLE_DEG = (192.85948, 27.12825)  # ICRS
 
 
-def sky_block(ra_deg: Float[np.ndarray, "*n"], dec_deg: Float[np.ndarray, "*n"]) -> Int[np.ndarray, "*n"]:
+def sky_block(
+    ra_deg: Float[np.ndarray, "*n"], dec_deg: Float[np.ndarray, "*n"], *, nside: int = NSIDE
+) -> Int[np.ndarray, "*n"]:
     """The block of each ICRS position."""
-    block = lonlat_to_healpix(ra_deg * u.deg, dec_deg * u.deg, NSIDE, order="nested")
+    block = lonlat_to_healpix(ra_deg * u.deg, dec_deg * u.deg, nside, order="nested")
     return np.asarray(block, np.int64)
 
 
@@ -42,6 +45,20 @@ def split_of_block(block: Int[np.ndarray, "*n"]) -> np.ndarray:
     uniform = bits.astype(np.float64) / 2.0**64
     edges = np.cumsum(list(SPLIT_FRACTIONS.values()))[:-1]
     return np.array(list(SPLIT_FRACTIONS))[np.searchsorted(edges, uniform, side="right")]
+
+
+def lies_inside_split(
+    ra_deg: Float[np.ndarray, "*n"], dec_deg: Float[np.ndarray, "*n"], *, margin_arcmin: float, nside: int = NSIDE
+) -> np.ndarray:
+    """True where all sky within ``margin_arcmin`` (in 16 directions) belongs to the position's own split."""
+    centre = SkyCoord(ra_deg, dec_deg, unit="deg")
+    own = split_of_block(sky_block(np.asarray(ra_deg), np.asarray(dec_deg), nside=nside))
+    inside = np.ones(own.shape, bool)
+    # A block's corner that points between two directions reaches in by 2 % of the margin.
+    for angle in np.arange(16) * 22.5 * u.deg:
+        around = centre.directional_offset_by(angle, 1.02 * margin_arcmin * u.arcmin)
+        inside &= split_of_block(sky_block(around.ra.deg, around.dec.deg, nside=nside)) == own
+    return inside
 
 
 def _galactic_latitude_deg(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from clusterjax.sky.regions import (
     NUM_BLOCKS,
     SPLIT_FRACTIONS,
     blocks_of_split,
+    lies_inside_split,
     sample_positions,
     sky_block,
     split_of_block,
@@ -101,3 +102,17 @@ def test_bad_input():
         sample_positions(rng, "valid", 1, margin_arcmin=1.0)
     with pytest.raises(InputError, match="margin_arcmin=60 does not fit blocks of 149 arcmin"):
         sample_positions(rng, "train", 1, margin_arcmin=60.0)
+
+
+@pytest.mark.parametrize("nside", [16, 64])
+def test_inside_a_split_means_far_from_all_others(nside):
+    """Kept positions of different splits are never closer than twice the margin; in large blocks most are kept."""
+    rng = np.random.default_rng(3)
+    ra_deg, dec_deg = rng.uniform(20, 50, 20_000), rng.uniform(-12, 12, 20_000)
+    kept = lies_inside_split(ra_deg, dec_deg, margin_arcmin=8.0, nside=nside)
+    sky = SkyCoord(ra_deg[kept], dec_deg[kept], unit="deg")
+    split = split_of_block(sky_block(ra_deg[kept], dec_deg[kept], nside=nside))
+    for name in SPLITS:
+        separation = sky[split == name].match_to_catalog_sky(sky[split != name])[1]
+        assert separation.arcmin.min() > 16.0
+    assert kept.mean() > (0.75 if nside == 16 else 0.3)

@@ -13,14 +13,13 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from clusterjax.config import DataConfig
-from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.errors import InputError
 from tfds_builders.generation import CarefulBuild, generate_in_parallel, ordered_key
 from tfds_builders.labelled_images.listing import Entry, class_names, list_images
 from tfds_builders.labelled_images.reading import HOW_TO_GO_ON, Unreadable, read_square, read_task
 from tfds_builders.labelled_images.splitting import assign_splits, shared_positions
+from tfds_builders.pixel_sample import PixelSample
 
-_STATISTICS_PIXELS = 4_000_000  # a band, of the training split
 _FEW_IMAGES = 1000  # read here rather than in processes, which take seconds to start
 
 
@@ -96,7 +95,7 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
             description=f"Reading {split}",
             unit="image",
         )
-        sample = _PixelSample(len(chosen), config.image_size)
+        sample = PixelSample(len(chosen), config.image_size)
         read_labels, unreadable = set(), []
         for (index, entry), image in zip(chosen, images, strict=True):
             if isinstance(image, Unreadable):
@@ -134,36 +133,6 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
     def estimated_bytes(self) -> int:
         config = self.builder_config
         return len(config.entries) * (config.image_size**2 * len(config.bands) * 4 + 1000)
-
-
-class _PixelSample:
-    """Pixels of the training split for its statistics: of all images, or evenly spaced ones where there are many."""
-
-    def __init__(self, num_images: int, size: int):
-        num_kept = min(num_images, max(_STATISTICS_PIXELS // size**2, 64))
-        self._every = -(-num_images // num_kept)
-        # Beyond 64 large images, each gives only evenly spaced pixels.
-        self._step = max(1, round(num_kept * size**2 / _STATISTICS_PIXELS))
-        self._seen = 0
-        self._raw: list[np.ndarray] = []
-        self._subtracted: list[np.ndarray] = []
-
-    def add(self, image: np.ndarray) -> None:
-        if self._seen % self._every == 0:
-            pixels = image.reshape(-1, image.shape[-1])
-            valid = np.isfinite(pixels).any(axis=0)
-            median = np.zeros(image.shape[-1], np.float32)
-            median[valid] = np.nanmedian(pixels[:, valid], axis=0)
-            self._raw.append(pixels[:: self._step])
-            self._subtracted.append(pixels[:: self._step] - median)
-        self._seen += 1
-
-    def statistics(self, bands: tuple[str, ...]) -> dict[str, dict]:
-        """For pixels as stored, and after each image's own median is subtracted (``config.data.subtract_median``)."""
-        return {
-            "band_statistics": fit_band_statistics(np.concatenate(self._raw), bands).to_dict(),
-            "band_statistics_median_subtracted": fit_band_statistics(np.concatenate(self._subtracted), bands).to_dict(),
-        }
 
 
 def _relative(path: pathlib.Path, images: str) -> str:

@@ -1,0 +1,89 @@
+"""Which positions of a map make a data set: known objects, and empty sky that keeps away from them."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+
+from clusterjax.errors import InputError
+from clusterjax.sky.geometry import unit_vectors
+from clusterjax.sky.skymap import SkyMap
+
+_TRIES = 50  # rounds of draws before a footprint counts as too crowded
+
+
+def inside_map(sky: SkyMap, ra_deg, dec_deg) -> np.ndarray:
+    """True for positions on a valid pixel."""
+    y, x = sky.sky_to_pixel(np.asarray(ra_deg, float), np.asarray(dec_deg, float))
+    with np.errstate(invalid="ignore"):
+        on_map = (y >= -0.5) & (y < sky.shape[0] - 0.5) & (x >= -0.5) & (x < sky.shape[1] - 0.5)
+    rows, columns = (np.rint(np.where(on_map, pixels, 0)).astype(int) for pixels in (y, x))
+    rows, columns = np.minimum(rows, sky.shape[0] - 1), np.minimum(columns, sky.shape[1] - 1)
+    return on_map & sky.valid[rows, columns]
+
+
+def draw_empty_positions(
+    rng: np.random.Generator,
+    sky: SkyMap,
+    count: int,
+    *,
+    known_ra_deg: Float[np.ndarray, " n"],
+    known_dec_deg: Float[np.ndarray, " n"],
+    exclusion_arcmin: float,
+) -> tuple[Float[np.ndarray, " count"], Float[np.ndarray, " count"]]:
+    """``count`` ICRS positions on valid pixels, uniform on the sphere, none within ``exclusion_arcmin`` of a known one.
+
+    Drawn on the sphere in a cap around the map and kept where they fall on it, so that no projection favours a part.
+    Raises :class:`InputError` where the known objects leave no room.
+    """
+    centre, radius = _cap(sky)
+    chord = 2 * np.sin(np.radians(exclusion_arcmin / 60) / 2)
+    known = unit_vectors(known_ra_deg, known_dec_deg)
+    tree = cKDTree(known) if len(known) else None
+    found: list[np.ndarray] = [np.zeros((0, 2))]
+    missing, batch = count, 4 * count + 64
+    for _ in range(_TRIES):
+        if missing <= 0:
+            break
+        ra, dec = _in_cap(rng, centre, radius, batch)
+        keep = inside_map(sky, ra, dec)
+        if tree is not None:
+            keep &= tree.query(unit_vectors(ra, dec))[0] > chord
+        found.append(np.stack([ra[keep], dec[keep]], axis=1))
+        missing -= int(keep.sum())
+        batch = min(2 * batch, 1_000_000)
+    else:
+        raise InputError(
+            f"no room for {count} empty positions {exclusion_arcmin:g} arcmin away from {len(known)} known objects; "
+            "use a smaller config.data.exclusion_arcmin or a larger map"
+        )
+    ra, dec = np.concatenate(found)[:count].T
+    return ra, dec
+
+
+def _cap(sky: SkyMap) -> tuple[np.ndarray, float]:
+    """Unit vector to the middle of the map, and the angle (rad) to its farthest border."""
+    ny, nx = sky.shape
+    edge_y = np.concatenate([np.full(nx, -0.5), np.full(nx, ny - 0.5), np.arange(ny), np.arange(ny)])
+    edge_x = np.concatenate([np.arange(nx), np.arange(nx), np.full(ny, -0.5), np.full(ny, nx - 0.5)])
+    ra, dec = sky.pixel_to_sky(np.append(edge_y, (ny - 1) / 2), np.append(edge_x, (nx - 1) / 2))
+    vectors = unit_vectors(ra, dec)
+    if not np.isfinite(vectors[-1]).all():
+        return np.array([0.0, 0.0, 1.0]), np.pi
+    cosine = vectors[:-1] @ vectors[-1]
+    if not np.isfinite(cosine).all():  # a map to the horizon of its projection
+        return vectors[-1], np.pi
+    return vectors[-1], float(np.arccos(np.clip(cosine.min(), -1, 1)))
+
+
+def _in_cap(rng, centre: np.ndarray, radius: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Uniform on the sphere within ``radius`` of ``centre``."""
+    cosine = 1 - rng.random(count) * (1 - np.cos(radius))
+    angle = rng.uniform(0, 2 * np.pi, count)
+    sine = np.sqrt(1 - cosine**2)
+    helper = np.array([1.0, 0, 0]) if abs(centre[0]) < 0.9 else np.array([0, 1.0, 0])
+    one = np.cross(centre, helper)
+    one /= np.linalg.norm(one)
+    other = np.cross(centre, one)
+    around = np.cos(angle)[:, None] * one + np.sin(angle)[:, None] * other
+    x, y, z = (cosine[:, None] * centre + sine[:, None] * around).T
+    return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arcsin(np.clip(z, -1, 1)))

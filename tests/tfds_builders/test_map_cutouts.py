@@ -1,0 +1,166 @@
+"""Cutouts of local maps: the map's own pixels, empty sky that is empty, splits that share none, leaks that are seen."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from absl import logging
+from astropy.coordinates import SkyCoord
+from astropy.table import Table
+
+from clusterjax.config import DataConfig
+from clusterjax.data.sources import open_source
+from clusterjax.errors import InputError
+from clusterjax.sky.fits import write_sky_map
+from clusterjax.sky.geometry import make_wcs
+from clusterjax.sky.skymap import SkyMap
+from tfds_builders.map_cutouts.map_cutouts_dataset_builder import make_builder
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # array_record leaves its files to the collector
+
+SIZE = 16
+SPLITS = ("train", "validation", "test")
+
+
+def make_map(seed=0, shape=(500, 600), ra_deg=30.0, holes=True):
+    """Ten degrees of noise in 1 arcmin pixels, with a gap."""
+    data = np.random.default_rng(seed).normal(size=(*shape, 2)).astype(np.float32)
+    if holes:
+        data[100:140, 200:260] = np.nan
+    wcs = make_wcs(shape, ra_deg=ra_deg, dec_deg=-5.0, pixel_scale_arcsec=60.0)
+    return SkyMap(data, wcs, np.isfinite(data).all(axis=2), ("a", "b"), "uK")
+
+
+def make_catalogue(sky, number=240, seed=1):
+    y, x = np.random.default_rng(seed).uniform(0, 1, (2, number)) * (np.array(sky.shape) - 1)[:, None]
+    ra, dec = sky.pixel_to_sky(y, x)
+    return Table({"RA": ra, "Dec": dec, "redshift": np.linspace(0.1, 1, number)})
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Builds, from (name, map) pairs and a catalogue."""
+
+    def build(maps, catalogue, **changes):
+        names = []
+        for name, sky in maps.items():
+            files = [str(tmp_path / f"{name}_{band}.fits") for band in sky.bands]
+            for band, file in enumerate(files):
+                write_sky_map(
+                    file,
+                    dataclasses.replace(sky, data=sky.data[..., band : band + 1], bands=sky.bands[band : band + 1]),
+                )
+            names.append("+".join(files))
+        catalogue.write(tmp_path / "known.ecsv", overwrite=True)
+        config = {"simulated_size": SIZE, "block_nside": 64, "exclusion_arcmin": 15.0, **changes}
+        builder = make_builder(
+            DataConfig(
+                builder="map_cutouts", data_dir=str(tmp_path / "data"), maps=tuple(names),
+                catalogue=str(tmp_path / "known.ecsv"), **config,
+            )
+        )  # fmt: skip
+        builder.download_and_prepare()
+        return builder
+
+    return build
+
+
+def records(builder, split):
+    source = open_source(builder, split)
+    return [source[i] for i in range(len(source))]
+
+
+def positions(rows):
+    return SkyCoord([row["ra_deg"] for row in rows], [row["dec_deg"] for row in rows], unit="deg")
+
+
+def test_cutouts_of_a_map(make):
+    sky = make_map()
+    catalogue = make_catalogue(sky)
+    builder = make({"field": sky}, catalogue)
+    metadata = builder.info.metadata
+    assert (metadata["bands"], metadata["units"]) == (["a", "b"], "uK")
+    assert metadata["pixel_scale_arcsec"] == pytest.approx(60, rel=1e-3)
+    known = SkyCoord(catalogue["RA"], catalogue["Dec"], unit="deg")
+    names = builder.info.features["object_type"].names
+    splits = {split: records(builder, split) for split in SPLITS}
+    for rows in splits.values():
+        here = positions(rows)
+        nearest = here.match_to_catalog_sky(known)
+        for row, index, separation in zip(rows, nearest[0], nearest[1].arcmin, strict=True):
+            y, x = sky.sky_to_pixel(row["ra_deg"], row["dec_deg"])
+            top, left = round(float(y) - (SIZE - 1) / 2), round(float(x) - (SIZE - 1) / 2)
+            np.testing.assert_array_equal(row["image"], sky.data[top : top + SIZE, left : left + SIZE])
+            if names[row["object_type"]] == "cluster":
+                assert row["label"] == 1
+                assert separation < 1e-6
+                assert row["redshift"] == pytest.approx(catalogue["redshift"][index])
+            else:
+                assert row["label"] == 0
+                assert separation > 15.0
+                assert np.isnan(row["redshift"])
+    # No two splits share a pixel: centres are further apart than a cutout's diagonal.
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        separation = positions(splits[one]).match_to_catalog_sky(positions(splits[other]))[1]
+        assert separation.arcmin.min() > SIZE * np.sqrt(2)
+    leak = metadata["leak_check"]
+    assert abs(leak["auc"] - 0.5) < 4 * leak["error"]
+
+
+def test_two_maps_and_classes_by_type(make):
+    one, two = make_map(), make_map(seed=3, ra_deg=60.0, holes=False)
+    catalogue = make_catalogue(one)
+    catalogue["label"] = np.where(np.arange(len(catalogue)) % 3 == 0, "star", "cluster")
+    builder = make({"one": one, "two": two}, catalogue, binary=False, random_per_object=2.0)
+    assert builder.info.features["label"].names == ["cluster", "random", "star"]
+    counts = dict.fromkeys(builder.info.features["label"].names, 0)
+    for split in SPLITS:
+        for row in records(builder, split):
+            counts[builder.info.features["label"].names[row["label"]]] += 1
+    assert counts["star"] > 30
+    assert counts["random"] == pytest.approx(2 * (counts["star"] + counts["cluster"]), rel=0.2)
+
+
+def test_a_footprint_that_tells_the_label_is_called_out(make, monkeypatch):
+    """All objects in the deep half, whose background is higher."""
+    warnings = []
+    monkeypatch.setattr(logging, "warning", lambda *args: warnings.append(args))
+    sky = make_map(holes=False)
+    sky.data[:, :300] += 5
+    catalogue = make_catalogue(sky)
+    _, x = sky.sky_to_pixel(np.array(catalogue["RA"]), np.array(catalogue["Dec"]))
+    builder = make({"field": sky}, catalogue[x < 290])
+    assert builder.info.metadata["leak_check"]["auc"] > 0.7
+    assert any("learn the footprint" in warning[0] for warning in warnings)
+
+
+def test_the_same_seed_cuts_the_same(make):
+    sky = make_map()
+    catalogue = make_catalogue(sky)
+    one = make({"field": sky}, catalogue)
+    again = [positions(records(builder, "test")) for builder in (one, make({"field": sky}, catalogue))]
+    assert again[0].separation(again[1]).max() == 0
+    other = make({"field": sky}, catalogue, seed=1)
+    assert other.info.full_name != one.info.full_name
+
+
+def test_what_cannot_be(make, tmp_path):
+    sky = make_map()
+    catalogue = make_catalogue(sky)
+    with pytest.raises(InputError, match=r"config\.data\.maps is empty; give FITS maps"):
+        make({}, catalogue)
+    with pytest.raises(InputError, match=r"no room for \d+ empty positions 400 arcmin away from 240 known objects"):
+        make({"field": sky}, catalogue, exclusion_arcmin=400.0)
+    elsewhere = catalogue.copy()
+    elsewhere["RA"] += 90
+    with pytest.raises(InputError, match=r"the maps hold 0 objects of known\.ecsv and 0 empty positions"):
+        make({"field": sky}, elsewhere)
+    wcs = make_wcs(sky.shape, ra_deg=60, dec_deg=0, pixel_scale_arcsec=90.0)
+    coarse = dataclasses.replace(sky, wcs=wcs, pixel_scale_arcsec=None)
+    with pytest.raises(InputError, match=r'has 90\.\d+" pixels, .* has 60\.\d+"; all maps of a data set must'):
+        make({"field": sky, "coarse": coarse}, catalogue)
+    catalogue["type"] = "galaxy"
+    with pytest.raises(InputError, match=r"has the types galaxy, random and no 'cluster'"):
+        make({"field": sky}, catalogue)
+    with pytest.raises(InputError, match=r"config\.data\.catalogue is empty"):
+        make_builder(DataConfig(builder="map_cutouts", data_dir=str(tmp_path), maps=("a.fits",)))

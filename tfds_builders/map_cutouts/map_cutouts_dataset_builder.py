@@ -1,0 +1,213 @@
+"""TFDS builder of cutouts from maps on disk: known objects of a catalogue against empty sky of the same footprint."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+from astropy.table import Table
+from tqdm import tqdm
+
+from clusterjax.config import DataConfig
+from clusterjax.errors import InputError
+from clusterjax.evaluation.leak import leak_auc
+from clusterjax.sky.cutouts import extract_cutouts
+from tfds_builders.generation import CarefulBuild, absl_errors_only, ordered_key
+from tfds_builders.map_cutouts.plan import EMPTY, POSITIVE, SPLITS, Selection, open_map, plan
+from tfds_builders.pixel_sample import PixelSample
+
+_CHUNK = 256  # cutouts held at a time
+_LEAK_SIGMA = 3.0
+
+
+@dataclasses.dataclass
+class MapsConfig(tfds.core.BuilderConfig):
+    """The cutouts of one data set; made by :func:`make_builder`, named by a hash of all that it depends on."""
+
+    name: str = ""
+    maps: tuple[str, ...] = ()
+    catalogue: str = ""
+    bands: tuple[str, ...] = ()
+    units: str = ""
+    pixel_scale_arcsec: float = 0.0
+    size: int = 0
+    classes: tuple[str, ...] = ()
+    object_types: tuple[str, ...] = ()
+    min_valid_fraction: float = 0.0
+    rows: Table | None = dataclasses.field(default=None, repr=False)  # as from plan()
+
+
+class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
+    """Cutouts of local maps in splits that share no sky. Made by :func:`make_builder`; there is no default config."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        config = self.builder_config
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Tensor(
+                        shape=(config.size, config.size, len(config.bands)), dtype=np.float32, encoding="bytes"
+                    ),
+                    "label": tfds.features.ClassLabel(names=list(config.classes)),
+                    "object_type": tfds.features.ClassLabel(names=list(config.object_types)),
+                    # Scalar(float64) would be stored as float32: 0.1 arcsec lost.
+                    "ra_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
+                    "dec_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
+                    "redshift": np.float32,
+                    "m500c_msun": np.float32,
+                    "object_id": np.int64,
+                    "sky_block": np.int64,
+                }
+            ),
+            supervised_keys=("image", "label"),
+            disable_shuffling=True,  # Grain shuffles
+            metadata=tfds.core.MetadataDict(
+                {
+                    "bands": list(config.bands),
+                    "pixel_scale_arcsec": config.pixel_scale_arcsec,
+                    "positive_class": POSITIVE if POSITIVE in config.classes else None,
+                    "units": config.units,
+                    "input_kind": "sky",
+                    "maps": list(config.maps),
+                    "catalogue": config.catalogue,
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+        del dl_manager  # nothing to download
+        self._levels: dict[str, list] = {split: [] for split in SPLITS}
+        return {split: self._generate_examples(split) for split in SPLITS}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
+        config = self.builder_config
+        chosen = np.flatnonzero(np.asarray(config.rows["split"]) == split)
+        sample = PixelSample(len(chosen), config.size)
+        with tqdm(total=len(chosen), desc=f"Cutting {split}", unit=" cutouts", dynamic_ncols=True) as bar:
+            for image, valid_fraction, row in self._cut(chosen):
+                bar.update()
+                if valid_fraction < config.min_valid_fraction:
+                    continue
+                example = self._example(image, row)
+                if split == "train":
+                    sample.add(image)
+                features = [example["ra_deg"], example["dec_deg"], valid_fraction, *_border_level(image)]
+                self._levels[split].append((features, example["object_type"] != EMPTY))
+                yield ordered_key(row, len(config.rows)), example
+        if split == "train":
+            self.info.metadata.update(sample.statistics(config.bands))
+        if split == SPLITS[-1]:
+            self._check_for_leaks()
+
+    def _cut(self, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, float, int]]:
+        """(image, valid fraction, row) of the rows given, map by map."""
+        config = self.builder_config
+        rows = config.rows
+        for number in np.unique(rows["map"][chosen]):
+            sky = open_map(config.maps[number], config.bands)
+            here = chosen[np.asarray(rows["map"])[chosen] == number]
+            for part in np.array_split(here, -(-len(here) // _CHUNK)):
+                position = np.asarray(rows["ra_deg"], float)[part], np.asarray(rows["dec_deg"], float)[part]
+                images, valid = extract_cutouts(sky, *position, config.size)
+                yield from zip(images, valid.tolist(), part.tolist(), strict=True)
+
+    def _example(self, image: np.ndarray, index: int) -> dict:
+        config, row = self.builder_config, self.builder_config.rows[index]
+        object_type = str(row["object_type"])
+        label = object_type if object_type in config.classes else "other"
+        return {
+            "image": image,
+            "label": label,
+            "object_type": object_type,
+            "ra_deg": float(row["ra_deg"]),
+            "dec_deg": float(row["dec_deg"]),
+            "redshift": np.float32(row["redshift"]),
+            "m500c_msun": np.float32(row["m500c_msun"]),
+            "object_id": index,
+            "sky_block": int(row["sky_block"]),
+        }
+
+    def _check_for_leaks(self) -> None:
+        """What position, depth and border level alone tell of the label, into the metadata; a warning if much."""
+        train, test = (self._levels[split] for split in ("train", "test"))
+        features = [np.array([row[0] for row in rows], np.float64) for rows in (train, test)]
+        labels = [np.array([row[1] for row in rows], bool) for rows in (train, test)]
+        value, error = leak_auc(features[0], labels[0], features[1], labels[1])
+        self.info.metadata["leak_check"] = {"auc": value, "error": error}
+        if abs(value - 0.5) > _LEAK_SIGMA * error:
+            logging.warning(
+                "position, depth and the level at the border alone tell objects from empty sky: AUC %.3f +- %.3f; a "
+                "network may learn the footprint instead of the objects",
+                value,
+                error,
+            )
+
+    def estimated_bytes(self) -> int:
+        config = self.builder_config
+        return len(config.rows) * (config.size**2 * len(config.bands) * 4 + 1000)
+
+
+def _border_level(image: np.ndarray) -> list[float]:
+    """Median of the outermost pixels of each band, where an object in the middle counts least; NaN for none."""
+    border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+    return [float(np.median(band[np.isfinite(band)])) if np.isfinite(band).any() else np.nan for band in border.T]
+
+
+def make_builder(config: DataConfig, sky=None) -> Builder:
+    """The builder for ``config.maps`` and ``config.catalogue``; ``download_and_prepare()`` then cuts them all.
+
+    Reads all maps once. ``sky`` is not used: all builders are made by the same call. Raises :class:`InputError` for
+    whatever is wrong with the maps or the catalogue (see README.md).
+    """
+    del sky
+    selection = Selection(
+        size=config.simulated_size,
+        exclusion_arcmin=config.exclusion_arcmin,
+        random_per_object=config.random_per_object,
+        block_nside=config.block_nside,
+        seed=config.seed,
+    )
+    rows, first = plan(config.maps, config.catalogue, selection)
+    object_types = tuple(
+        sorted(set(np.asarray(rows["object_type"]).tolist()), key=lambda name: (name != POSITIVE, name))
+    )
+    if config.binary and POSITIVE not in object_types:
+        raise InputError(
+            f"{config.catalogue} has the types {', '.join(object_types)} and no {POSITIVE!r}; name the objects to find "
+            f"{POSITIVE!r}, or set config.data.binary=False for a class a type"
+        )
+    maps = MapsConfig(
+        maps=tuple(config.maps),
+        catalogue=config.catalogue,
+        bands=first.bands,
+        units=first.units,
+        pixel_scale_arcsec=float(first.pixel_scale_arcsec),
+        size=config.simulated_size,
+        classes=("other", POSITIVE) if config.binary else object_types,
+        object_types=object_types,
+        min_valid_fraction=config.min_valid_fraction,
+        rows=rows,
+    )
+    maps.name = f"maps-{_content_hash(maps)}"
+    with absl_errors_only():
+        return Builder(config=maps, data_dir=config.data_dir)
+
+
+def _content_hash(maps: MapsConfig) -> str:
+    """Of all that the cutouts depend on; a map or catalogue that was written anew counts as another."""
+    files = [file for name in maps.maps for file in name.split("+")]
+    stats = [pathlib.Path(file.partition("[")[0]).stat() for file in files]
+    content = [
+        [(file, stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)],
+        maps.size,
+        maps.classes,
+        maps.min_valid_fraction,
+        [(name, np.asarray(maps.rows[name]).tolist()) for name in maps.rows.colnames],
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
