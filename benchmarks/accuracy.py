@@ -3,10 +3,11 @@
     python benchmarks/accuracy.py --config configs/alexnet_ir.py --seeds 3 --maps 4
 
 Trains the config once a seed (each in a workdir of its own; a run that is there is used), evaluates on the same test
-draws beside the aperture count, then scans simulated maps with each network and with the aperture count.
+draws beside the classical observer (aperture count or matched filter), then scans simulated maps with both.
 """
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -15,16 +16,17 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from clusterjax import jobs
-from clusterjax.config import ExperimentConfig
-from clusterjax.evaluation.aperture_count import ApertureCount
+from clusterjax.config import ExperimentConfig, SearchConfig
 from clusterjax.experiment import load_network, make_builder
-from clusterjax.jobs.scoring import fit_classical
+from clusterjax.jobs.scoring import CLASSICAL, fit_classical
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN, search_map
 from clusterjax.parallel import make_mesh
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import match_detections, match_radii
 from clusterjax.search.windows import WindowGrid
-from clusterjax.simulation.infrared.maps import simulate_map
+from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.simulation.microwave.filters import matched_filter
+from clusterjax.simulation.skies import simulation_of
 from clusterjax.sky.catalogues import read_table
 from clusterjax.sky.fits import read_probability_map, write_probability_map
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
@@ -37,8 +39,8 @@ def main() -> None:
     parser.add_argument("--config", default="configs/alexnet_ir.py")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--maps", type=int, default=4)
-    parser.add_argument("--map_size", type=int, default=2048)
-    parser.add_argument("--cluster_boost", type=float, default=8.0)
+    parser.add_argument("--map_size", type=int, default=None, help="pixels a side; None: the config's")
+    parser.add_argument("--cluster_boost", type=float, default=None)
     parser.add_argument("--smoothing_pixels", type=float, nargs="*", default=[None])
     parser.add_argument("--data_dir", default=None)
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/accuracy"))
@@ -59,49 +61,46 @@ def main() -> None:
         jobs.run("evaluate", config, workdir=workdir)
         workdirs.append(workdir)
         rows.append(read_table(workdir / "evaluation" / "headline.ecsv")[:2])
-    for name, index in (("network", 0), ("aperture count", 1)):
+    for index, name in enumerate(("network", rows[0]["observer"][1])):
         values = {figure: [float(row[figure][index]) for row in rows] for figure in FIGURES}
         print(f"{name:16s}" + "  ".join(f"{k} {np.mean(v):.4f} ± {np.std(v, ddof=1):.4f}" for k, v in values.items()))
     if args.maps:
-        scan_maps(args, workdirs)
+        scan_maps(args, module.get_config(variant), workdirs)
 
 
-def scan_maps(args, workdirs: list[pathlib.Path]) -> None:
-    """Every network and the aperture count on the same maps; one curve each, over all maps together."""
-    mesh, search = make_mesh(), ExperimentConfig().search
+def scan_maps(args, config: ExperimentConfig, workdirs: list[pathlib.Path]) -> None:
+    """Every network and the classical finder on the same maps; one curve each, over all maps together."""
+    mesh, search = make_mesh(), config.search
+    side, boost = args.map_size or search.map_size, args.cluster_boost or search.cluster_boost
     maps = [
-        simulate_map(
-            ExperimentConfig().simulation,
-            seed=seed,
-            shape=(args.map_size, args.map_size),
-            ra_deg=30.0,
-            dec_deg=5.0,
-            cluster_boost=args.cluster_boost,
+        simulation_of(config.sky).simulate_map(
+            config.sky, seed=seed, shape=(side, side), ra_deg=30.0, dec_deg=5.0, cluster_boost=boost
         )
         for seed in range(100, 100 + args.maps)
     ]
     networks = {workdir.name: load_network(workdir, mesh) for workdir in workdirs}
-    _, observer = fit_classical(make_builder(next(iter(networks.values())).config))
+    column, observer = fit_classical(make_builder(next(iter(networks.values())).config))
+    classical = CLASSICAL[column]
 
     def scan(name: str, number: int, sky: SkyMap) -> ProbabilityMap:
-        path = args.workdir / "maps" / f"{name.replace(' ', '_')}_{args.cluster_boost:g}_{number}.fits"
+        path = args.workdir / "maps" / f"{name.replace(' ', '_')}_{boost:g}_{number}.fits"
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             found = (
                 search_map(networks[name], sky, search, mesh)
                 if name in networks
-                else scan_classically(observer, sky, search.stride)
+                else scan_classically(config, observer, sky)
             )
             write_probability_map(path, found)
         return read_probability_map(path)
 
     curves = {}
-    for name in (*networks, "aperture count"):
+    for name in (*networks, classical):
         scans = [(scan(name, number, sky), truth) for number, (sky, truth) in enumerate(maps)]
         # What counts as true: a halo above 1e14, or above half of that, which no observer can tell from it.
         for truth_mass in (1e14, 5e13):
             for smoothing in args.smoothing_pixels:
-                points = curve(scans, smoothing, truth_mass)
+                points = curve(search, scans, smoothing, truth_mass)
                 curves[f"{name}, smoothing {smoothing}, truth above {truth_mass:.0e}"] = points
     for name, points in curves.items():
         for rate in (1, 3, 10, 30):
@@ -115,8 +114,15 @@ def scan_maps(args, workdirs: list[pathlib.Path]) -> None:
     (args.workdir / "completeness.json").write_text(json.dumps(curves))
 
 
-def scan_classically(observer: ApertureCount, sky: SkyMap, stride: int, size: int = 64) -> ProbabilityMap:
-    """The aperture count's score of the windows that a network scans."""
+def scan_classically(config: ExperimentConfig, observer, sky: SkyMap, size: int = 64) -> ProbabilityMap:
+    """The matched filter's S/N at each pixel, or the aperture count's score of the windows that a network scans."""
+    stride = config.search.stride
+    if isinstance(config.sky, MicrowaveSky):
+        # As far from the map's border as the windows' centres.
+        inner = np.zeros(sky.shape, bool)
+        inner[size // 2 : -size // 2, size // 2 : -size // 2] = True
+        snr = matched_filter(config.sky, tsz_painted=True)(sky.data)
+        return ProbabilityMap.from_log_odds(snr, dataclasses.replace(sky, valid=inner))
     grid = WindowGrid(sky.shape, size, stride)
     overhang = [(0, padded - length) for padded, length in zip(grid.padded_shape, sky.shape, strict=True)]
     pixels = np.pad(sky.data, [*overhang, (0, 0)])
@@ -130,9 +136,8 @@ def scan_classically(observer: ApertureCount, sky: SkyMap, stride: int, size: in
     return ProbabilityMap(score.reshape(grid.shape).astype(np.float32), valid, grid.wcs(sky.wcs), size, stride)
 
 
-def curve(scans, smoothing: float | None, truth_mass_msun: float = 1e14) -> list[dict]:
+def curve(search: SearchConfig, scans, smoothing: float | None, truth_mass_msun: float = 1e14) -> list[dict]:
     """Completeness and false rate over all maps at rising thresholds; matching as in the scan job."""
-    defaults = ExperimentConfig().search
     found: list[Table] = []
     sources: list[Table] = []
     area = 0.0
@@ -140,14 +145,14 @@ def curve(scans, smoothing: float | None, truth_mass_msun: float = 1e14) -> list
         detections = find_detections(
             probability_map,
             threshold=0.2,
-            min_separation_arcmin=defaults.min_separation_arcmin,
-            smoothing_pixels=smoothing,
+            min_separation_arcmin=search.min_separation_arcmin,
+            smoothing_pixels=0 if probability_map.window_pixels == 1 else smoothing,
         )
         truth = truth[np.nan_to_num(truth["m500c_msun"]) >= truth_mass_msun]
         matching = match_detections(
             detections,
             truth,
-            radius_arcmin=match_radii(truth, defaults.match_radius_arcmin),
+            radius_arcmin=match_radii(truth, search.match_radius_arcmin),
             probability_map=probability_map,
         )
         matching.sources["log_odds"] = np.where(

@@ -109,4 +109,6 @@ def test_smoke_run(path, tmp_path_factory, run_program, request):
     assert result.returncode == 0, result.stderr
     assert (folder / "run" / "report" / "index.html").stat().st_size > 100_000
     assert (folder / "run" / "evaluation" / "metrics.json").exists()
+    for name in ("matched_filter.fits", "completeness_curve_classical.ecsv"):
+        assert (folder / "run" / "scan" / name).exists() == path.stem.endswith("_mw")
     assert (folder / "run" / "scan" / "score.fits").exists() != path.stem.endswith(("_images", "_maps"))

@@ -139,6 +139,9 @@ def test_completeness_curve_marks_the_threshold():
     np.testing.assert_allclose(line_of(figure, "completeness"), [[1, 0.6], [2, 0.8], [4, 0.9]])
     np.testing.assert_allclose(line_of(figure, "threshold"), [[2, 0.8]])
     strict = plots_sky.plot_completeness_curve(curve, threshold=0.99)
+    both = plots_sky.plot_completeness_curve(curve, others={"matched filter": curve[:2]})
+    lines = {line.get_label(): line for line in both.axes[0].get_lines()}
+    assert len(lines["completeness, matched filter"].get_xdata()) == 2
     np.testing.assert_allclose(line_of(strict, "threshold"), [[1, 0.6]])
 
 

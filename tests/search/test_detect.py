@@ -9,7 +9,7 @@ from clusterjax.errors import InputError
 from clusterjax.search.detect import find_detections, log_odds, smooth
 from clusterjax.search.windows import WindowGrid
 from clusterjax.sky.geometry import make_wcs
-from clusterjax.sky.skymap import ProbabilityMap
+from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
 STRIDE, SIZE = 8, 64
 
@@ -157,3 +157,22 @@ def test_what_cannot_be_searched():
         find_detections(scores, threshold=0.5, min_separation_arcmin=0)
     with pytest.raises(InputError, match=r"smoothing_pixels=-1 must be 0"):
         find_detections(scores, threshold=0.5, min_separation_arcmin=1, smoothing_pixels=-1)
+
+
+def test_any_statistic_can_stand_for_the_log_odds():
+    """A map of S/N: its peaks above a S/N, at their pixels, valid ones alone."""
+    snr = np.zeros((60, 80))
+    snr[20, 30], snr[40, 60], snr[50, 10] = 6.0, 4.5, 9.0
+    valid = np.ones(snr.shape, bool)
+    valid[45:] = False
+    wcs = make_wcs(snr.shape, ra_deg=30, dec_deg=5, pixel_scale_arcsec=30.0)
+    sky = SkyMap(np.zeros((*snr.shape, 1), np.float32), wcs, valid, ("SNR",))
+    found = find_detections(
+        ProbabilityMap.from_log_odds(snr, sky),
+        threshold=1 / (1 + np.exp(-4.0)),
+        min_separation_arcmin=2.0,
+        smoothing_pixels=0,
+    )
+    np.testing.assert_allclose(found["log_odds"], [6.0, 4.5], rtol=1e-5)
+    assert found["y_pixels"].tolist() == [20.0, 40.0]
+    assert found["x_pixels"].tolist() == [30.0, 60.0]
