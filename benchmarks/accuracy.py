@@ -7,7 +7,6 @@ draws beside the classical observer (aperture count or matched filter), then sca
 """
 
 import argparse
-import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -25,7 +24,7 @@ from clusterjax.search.detect import find_detections
 from clusterjax.search.match import match_detections, match_radii
 from clusterjax.search.windows import WindowGrid
 from clusterjax.simulation.knobs import MicrowaveSky
-from clusterjax.simulation.microwave.filters import matched_filter
+from clusterjax.simulation.microwave.filters import cluster_snr
 from clusterjax.simulation.skies import simulation_of
 from clusterjax.sky.catalogues import read_table
 from clusterjax.sky.fits import read_probability_map, write_probability_map
@@ -121,8 +120,8 @@ def scan_classically(config: ExperimentConfig, observer, sky: SkyMap, size: int 
         # As far from the map's border as the windows' centres.
         inner = np.zeros(sky.shape, bool)
         inner[size // 2 : -size // 2, size // 2 : -size // 2] = True
-        snr = matched_filter(config.sky, tsz_painted=True)(sky.data)
-        return ProbabilityMap.from_log_odds(snr, dataclasses.replace(sky, valid=inner))
+        snr = cluster_snr(config.sky, sky, tsz_painted=True)
+        return ProbabilityMap.from_log_odds(np.where(inner, snr, np.nan), sky)
     grid = WindowGrid(sky.shape, size, stride)
     overhang = [(0, padded - length) for padded, length in zip(grid.padded_shape, sky.shape, strict=True)]
     pixels = np.pad(sky.data, [*overhang, (0, 0)])

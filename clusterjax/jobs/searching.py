@@ -20,7 +20,7 @@ from clusterjax.search.match import completeness_curve, completeness_in_bins, ma
 from clusterjax.search.scan import scan_map
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import survey_of
-from clusterjax.simulation.microwave.filters import matched_filter
+from clusterjax.simulation.microwave.filters import cluster_snr
 from clusterjax.simulation.skies import simulation_of
 from clusterjax.sky.catalogues import read_table, with_positions, write_table
 from clusterjax.sky.fits import read_sky_map, write_probability_map, write_sky_map
@@ -99,17 +99,17 @@ def search_map(network: Network, sky: SkyMap, config: SearchConfig, mesh) -> Pro
 
 
 def _filter_map(knobs, sky: SkyMap, folder, *, simulated: bool) -> ProbabilityMap | None:
-    """The classical finder on the same map: matched_filter.fits, the S/N of a cluster at each pixel of a microwave map.
+    """The classical finder on the same map: matched_filter.fits, the S/N of a cluster at each pixel of a microwave map,
+    NaN about point sources.
 
     None for other maps. Its log-odds are the S/N.
     """
     if not isinstance(knobs, MicrowaveSky) or sky.bands != survey_of(knobs).bands:
         return None
-    snr = matched_filter(knobs, tsz_painted=simulated)(sky.data)
-    write_sky_map(
-        folder / "matched_filter.fits",
-        dataclasses.replace(sky, data=np.asarray(snr[..., None], np.float32), bands=("SNR",), units=""),
-    )
+    snr = cluster_snr(knobs, sky, tsz_painted=simulated)
+    planes = np.asarray(snr[..., None], np.float32)
+    snr_map = dataclasses.replace(sky, data=planes, valid=np.isfinite(snr), bands=("SNR",), units="")
+    write_sky_map(folder / "matched_filter.fits", snr_map)
     return ProbabilityMap.from_log_odds(snr, sky)
 
 

@@ -76,10 +76,13 @@ class ProbabilityMap:
 
     @classmethod
     def from_log_odds(cls, log_odds: Float[np.ndarray, "ny nx"], sky: SkyMap) -> "ProbabilityMap":
-        """A score for every pixel of ``sky``, from its log-odds or from any statistic that is to stand for them."""
+        """A score for every pixel of ``sky``, from its log-odds or from any statistic that is to stand for them.
+
+        NaN, and what is not valid on the map, is not scored.
+        """
         score = 1 / (1 + np.exp(-np.clip(np.asarray(log_odds, np.float64), -30, 30)))
         score[~sky.valid] = np.nan
-        return cls(score, sky.valid.astype(np.float32), sky.wcs, window_pixels=1, stride_pixels=1)
+        return cls(score, np.isfinite(score).astype(np.float32), sky.wcs, window_pixels=1, stride_pixels=1)
 
     @property
     def shape(self) -> tuple[int, int]:

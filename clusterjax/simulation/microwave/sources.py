@@ -9,7 +9,6 @@ from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import (
     PIXEL_SCALE_ARCMIN,
     dust_spectrum,
-    intensity_per_uk,
     survey_of,
     uk_sr_per_mjy,
 )
@@ -76,6 +75,12 @@ def radio_response(sky: MicrowaveSky, index: Float[np.ndarray, " n"]) -> Float[n
     return (nu / _RADIO_PIVOT_GHZ) ** index[:, None] * uk_sr_per_mjy(nu)
 
 
+def dusty_response(sky: MicrowaveSky) -> Float[np.ndarray, " band"]:
+    """µK sr of a dusty galaxy of 1 mJy at 220 GHz."""
+    nu = np.array(survey_of(sky).frequency_ghz)
+    return dust_spectrum(nu, *_DUST, reference_ghz=_DUSTY_PIVOT_GHZ) * uk_sr_per_mjy(_DUSTY_PIVOT_GHZ)
+
+
 def radio_sources(rng, sky: MicrowaveSky, y, x, flux_mjy) -> PointSources:
     """Radio galaxies of given positions and fluxes at 150 GHz, with spectral indices drawn."""
     index = rng.normal(*_RADIO_INDEX, len(flux_mjy))
@@ -84,10 +89,7 @@ def radio_sources(rng, sky: MicrowaveSky, y, x, flux_mjy) -> PointSources:
 
 def dusty_sources(sky: MicrowaveSky, y, x, flux_mjy) -> PointSources:
     """Dusty galaxies of given positions and fluxes at 220 GHz."""
-    nu = np.array(survey_of(sky).frequency_ghz)
-    at_pivot = 1e-3 / intensity_per_uk(_DUSTY_PIVOT_GHZ)
-    response = dust_spectrum(nu, *_DUST, reference_ghz=_DUSTY_PIVOT_GHZ) * at_pivot
-    return PointSources(y, x, flux_mjy[:, None] * response, flux_mjy, np.ones(len(y), bool))
+    return PointSources(y, x, flux_mjy[:, None] * dusty_response(sky), flux_mjy, np.ones(len(y), bool))
 
 
 def sample_radio(rng, sky: MicrowaveSky, count: int, y, x) -> PointSources:
