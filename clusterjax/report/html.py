@@ -143,14 +143,16 @@ def _cards(report: Report) -> list[dict[str, str]]:
                     note = f"{distance.cells[i][0]} vs {other}"
                 cards.append({"name": name, "value": network.cells[i][0], "error": network.cells[i][1], "note": note})
     summary = dict(report.survey.summary or {}) if report.survey is not None else {}
-    if isinstance(summary.get("completeness"), float):
+    # Of the massive sources where they are told apart: of all of them it is mostly a statement about the faint ones.
+    massive = isinstance(summary.get("completeness_massive"), float)
+    if massive or isinstance(summary.get("completeness"), float):
         false = format_value(summary.get("false_per_deg2"))
         cards.append(
             {
                 "name": "Completeness on the map",
-                "value": format_value(summary["completeness"]),
+                "value": format_value(summary["completeness_massive" if massive else "completeness"]),
                 "error": "",
-                "note": f"{report.survey.complete_for}; {false} false per deg²",
+                "note": f"{report.survey.complete_for if massive else 'all sources'}; {false} false per deg²",
             }
         )
     return cards[:5]

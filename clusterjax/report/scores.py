@@ -158,7 +158,7 @@ def _recall_blocks(predictions: Predictions, column: str, label, observers) -> l
     if published:
         caption += " Grey: what was published on other draws of the same task."
     elif not is_redshift:
-        caption += " Bins hold equal numbers. Light clusters are the hard ones: they have few members."
+        caption += " Bins hold equal numbers. Light clusters are the hard ones: their signal is small."
     return [
         FigureBlock(
             f"recall_{name}",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from clusterjax.errors import InputError
 from clusterjax.report.contents import Report
-from clusterjax.report.html import write_report
+from clusterjax.report.html import _cards, write_report
 
 VOID = {"meta", "link", "img", "br", "input"}
 
@@ -179,3 +179,14 @@ def test_unwritable_folder_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"report cannot be written to .*file"):
         write_report(tmp_path / "file" / "report", Report("x"))
+
+
+def test_the_cards_completeness_is_of_the_sources_it_names(infrared):
+    """Not that of all sources under the massive ones' name."""
+    report, _ = infrared
+    summary = {**report.survey.summary, "completeness": 0.123, "false_per_deg2": 2.5}
+    for extra, value, note in (({}, "0.123", "all sources"), ({"completeness_massive": 0.817}, "0.817", "M500c > 3e14")):
+        survey = dataclasses.replace(report.survey, summary={**summary, **extra}, complete_for="M500c > 3e14")
+        card = _cards(dataclasses.replace(report, survey=survey))[-1]
+        assert (card["name"], card["value"]) == ("Completeness on the map", value)
+        assert card["note"].startswith(note)
