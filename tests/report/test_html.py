@@ -185,7 +185,8 @@ def test_the_cards_completeness_is_of_the_sources_it_names(infrared):
     """Not that of all sources under the massive ones' name."""
     report, _ = infrared
     summary = {**report.survey.summary, "completeness": 0.123, "false_per_deg2": 2.5}
-    for extra, value, note in (({}, "0.123", "all sources"), ({"completeness_massive": 0.817}, "0.817", "M500c > 3e14")):
+    cases = (({}, "0.123", "all sources"), ({"completeness_massive": 0.817}, "0.817", "M500c > 3e14"))
+    for extra, value, note in cases:
         survey = dataclasses.replace(report.survey, summary={**summary, **extra}, complete_for="M500c > 3e14")
         card = _cards(dataclasses.replace(report, survey=survey))[-1]
         assert (card["name"], card["value"]) == ("Completeness on the map", value)
