@@ -1,7 +1,9 @@
-"""The real ACT + Planck maps around a known cluster, seen with the simulated sky's own filter."""
+"""Real microwave maps of known clusters, seen with the simulated sky's own filter: nothing is fitted to the maps."""
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
+from scipy import ndimage
 
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.filters import matched_filter
@@ -20,7 +22,6 @@ def sky(shared_data):
 
 
 def test_a_known_cluster_is_the_highest_peak(sky, shared_data):
-    """Nothing here was fitted to the maps: covariance, beams and profile are those of the simulation."""
     catalogue = with_positions(read_table(shared_data / "catalogues/clusters/aactpol.csv.gz"))
     cluster = catalogue[np.asarray(catalogue["name"]) == CLUSTER][0]
     snr = matched_filter(MicrowaveSky(survey="act_dr6"), redshift=0.731)(sky.data)
@@ -32,3 +33,21 @@ def test_a_known_cluster_is_the_highest_peak(sky, shared_data):
     away = np.hypot(*(np.indices(snr.shape) - np.array([at_y, at_x])[:, None, None])) > 8
     assert np.std(snr[away]) == pytest.approx(0.85, abs=0.25)
     assert snr[away].max() < snr.max() - 1
+
+
+def test_norma_in_plancks_map(shared_data):
+    """PSZ2 G325.17-07.05 (z = 0.0157, 7 deg from the Galactic plane) in one band: the second-highest peak."""
+    sky = read_sky_map([shared_data / "planck143/maps/planck143_l325.9_b-7.0.fits"])
+    find = matched_filter(
+        MicrowaveSky(survey="planck"), redshift=0.0157, bands=("143",), pixel_scale_arcmin=sky.pixel_scale_arcsec / 60
+    )
+    snr = np.where(sky.valid, find(sky.data * 1e6), np.nan)
+    noise = 1.4826 * np.nanmedian(np.abs(snr - np.nanmedian(snr)))
+    assert noise == pytest.approx(1, abs=0.15)  # the simulation's covariance is that of the real sky
+    filled = np.nan_to_num(snr / noise, nan=-np.inf)
+    peaks = np.argwhere((filled == ndimage.maximum_filter(filled, 31)) & (filled > 4))
+    norma = SkyCoord(325.17, -7.05, unit="deg", frame="galactic").icrs
+    separation = norma.separation(SkyCoord(*sky.pixel_to_sky(*peaks.T.astype(float)), unit="deg")).arcmin
+    highest_first = separation[np.argsort(-filled[tuple(peaks.T)])]
+    assert highest_first[:2].min() < 6
+    assert len(peaks) < 6

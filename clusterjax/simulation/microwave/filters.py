@@ -1,11 +1,13 @@
 """Matched filters for the simulated microwave sky: its own covariance, and a cluster of a given mass and redshift."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
 from clusterjax.simulation.knobs import MicrowaveSky
-from clusterjax.simulation.microwave.bands import PIXEL_SCALE_ARCMIN, beam_transform, survey_of, sz_uk_per_y
+from clusterjax.simulation.microwave.bands import ARCMIN, PIXEL_SCALE_ARCMIN, beam_transform, survey_of, sz_uk_per_y
 from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS
 from clusterjax.simulation.microwave.pressure import compton_y_transform
 from clusterjax.simulation.microwave.sources import dusty_response, radio_power, radio_response
@@ -31,29 +33,35 @@ def matched_filter(
     redshift: float = TEMPLATE_REDSHIFT,
     tsz_painted: bool = False,
     with_sources: bool = True,
+    bands: Sequence[str] | None = None,
+    pixel_scale_arcmin: float = PIXEL_SCALE_ARCMIN,
 ) -> MatchedFilter:
     """The best linear filter for such a cluster in maps of ``sky``; amplitude 1 is the cluster itself.
 
+    ``bands`` are some of the survey's, for maps of these alone, and ``pixel_scale_arcmin`` is that of the maps.
     ``with_sources`` counts the painted radio galaxies up to 30 mJy as noise; without them it is the filter for a sky
     that has none.
     """
-    ell = _multipoles()
-    beam = beam_transform(survey_of(sky), ell)
+    ell = _multipoles(pixel_scale_arcmin * ARCMIN)
+    survey = survey_of(sky)
+    beam = beam_transform(survey, ell)
     covariance = map_covariance(sky, np.maximum(ell, 2.0), tsz_painted=tsz_painted)
     if with_sources:
         power = radio_power(sky, _SOURCES_MASKED_ABOVE_MJY)
         covariance += power * beam[..., :, None] * beam[..., None, :]
     y = compton_y_transform(ell, np.float64(sky.mass_ratio * m500c_msun), np.float64(redshift))
-    return MatchedFilter(ell, y[:, None] * sz_uk_per_y(survey_of(sky)) * beam, covariance, PIXEL_RADIANS)
+    template = y[:, None] * sz_uk_per_y(survey) * beam
+    used = [survey.bands.index(band) for band in bands or survey.bands]
+    return MatchedFilter(ell, template[:, used], covariance[:, used][:, :, used], pixel_scale_arcmin * ARCMIN)
 
 
-def _multipoles() -> np.ndarray:
-    return np.arange(0.0, np.sqrt(2) * np.pi / PIXEL_RADIANS + _ELL_STEP, _ELL_STEP)
+def _multipoles(pixel_radians: float) -> np.ndarray:
+    return np.arange(0.0, np.sqrt(2) * np.pi / pixel_radians + _ELL_STEP, _ELL_STEP)
 
 
 def point_source_filters(sky: MicrowaveSky) -> tuple[MatchedFilter, MatchedFilter]:
     """For a radio galaxy and for a dusty one; amplitude 1 is 1 mJy, at 150 and at 220 GHz."""
-    ell = _multipoles()
+    ell = _multipoles(PIXEL_RADIANS)
     beam = beam_transform(survey_of(sky), ell)
     covariance = map_covariance(sky, np.maximum(ell, 2.0))
     responses = radio_response(sky, np.array([_TYPICAL_RADIO_INDEX]))[0], dusty_response(sky)
