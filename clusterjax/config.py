@@ -49,6 +49,7 @@ class DataConfig:
     object_fractions: dict[str, float] = dataclasses.field(default_factory=lambda: dict(INFRARED_FRACTIONS))
     seed: int = 0  # of the simulated data set; the experiment's own seed does not change the data
     num_processes: int | None = None  # that simulate; None: one a core
+    binary: bool = True  # cluster or other; False: a class for each type of object (of map_cutouts too)
     # labelled_images only
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
     crop_pixels: int | None = None  # of each image's middle that are kept, a side, before any resampling; None: all
@@ -65,7 +66,6 @@ class DataConfig:
     random_per_object: float = 1.0  # empty positions for each object
     min_valid_fraction: float = 0.9  # of a cutout's pixels; others are left out
     block_nside: int = 16  # HEALPix blocks that belong to one split each: 13 deg2; a power of 2, larger for small maps
-    binary: bool = True  # cluster or other; False: a class for each type of object
     # All
     bands: tuple[str, ...] | None = None  # None: all bands of the data set
     centre_pixels: int | None = None  # of each cutout's middle that the network sees, a side; None: all
@@ -308,6 +308,8 @@ def validate(config: ExperimentConfig) -> None:
     choice("microwave.survey", "act_dr5", "act_dr6", "planck")
     if config.sky is not None:
         _check_fractions(config.data.object_fractions, config.sky.object_types)
+        if config.sky.label_noise and not config.data.binary:
+            raise InputError("label_noise flips two classes; set it to 0, or config.data.binary=True")
 
 
 def _check_fractions(fractions: dict[str, float], object_types: tuple[str, ...]) -> None:

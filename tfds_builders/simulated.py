@@ -32,11 +32,20 @@ class SimulatedConfig(tfds.core.BuilderConfig):
     simulated_size: int = 64
     object_fractions: dict[str, float] = dataclasses.field(default_factory=dict)
     seed: int = 0
+    binary: bool = True
     sky: Sky | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Cluster or other; or the types of object that are drawn at all."""
+        if self.binary:
+            return LABELS
+        return tuple(name for name in self.sky.object_types if self.object_fractions.get(name, 0.0) > 0)
 
     def content(self) -> dict:
         """All that the data set depends on, JSON-able."""
         return {
+            **({} if self.binary else {"binary": False}),
             "num_train": self.num_train,
             "num_validation": self.num_validation,
             "num_test": self.num_test,
@@ -75,7 +84,7 @@ class SimulatedCutouts(CarefulBuild):
                     "image": tfds.features.Tensor(
                         shape=(size, size, len(simulation.bands)), dtype=np.float32, encoding="bytes"
                     ),
-                    "label": tfds.features.ClassLabel(names=list(LABELS)),
+                    "label": tfds.features.ClassLabel(names=list(config.classes)),
                     "object_type": tfds.features.ClassLabel(names=list(config.sky.object_types)),
                     # Scalar(float64) would be stored as float32: 0.1 arcsec lost.
                     "ra_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
@@ -126,6 +135,8 @@ class SimulatedCutouts(CarefulBuild):
         for index, example in enumerate(examples):
             if split == "train" and index % every == 0:
                 sample.append(example["image"])
+            if not config.binary:
+                example["label"] = example["object_type"]
             yield ordered_key(index, count), example
         if split == "train":
             bands = self.info.metadata["bands"]
@@ -148,6 +159,7 @@ def make_simulated_builder(builder_class: type, config: DataConfig, sky: Sky):
         simulated_size=config.simulated_size,
         object_fractions=dict(config.object_fractions),
         seed=config.seed,
+        binary=config.binary,
         sky=sky,
     ).named_by_content(default)
     with absl_errors_only():

@@ -75,9 +75,9 @@ def evaluate(session: Session) -> None:
 
 def fit_classical(builder) -> tuple[str, Callable] | None:
     """(column, observer) of what astronomers use without a network, fitted on training cutouts; None for images that
-    are not of a sky it is for."""
+    are not of a sky it is for, and for more than two classes."""
     metadata = builder.info.metadata or {}
-    if metadata.get("input_kind") != "sky":
+    if metadata.get("input_kind") != "sky" or builder.info.features["label"].num_classes != 2:
         return None
     if tuple(metadata["bands"]) == INFRARED_BANDS:
         return "aperture_count", fit_aperture_count(*_training_columns(builder, ("image", "label", "redshift")))

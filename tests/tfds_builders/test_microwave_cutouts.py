@@ -48,3 +48,21 @@ def test_another_survey_has_other_bands_and_another_name(tmp_path):
     assert planck.info.metadata["bands"] == ["100", "143", "217"]
     act = built(tmp_path, MicrowaveSky(survey="act_dr6"), num_train=4, num_validation=4, num_test=4)
     assert act.info.full_name != planck.info.full_name
+
+
+def test_a_class_for_each_type(tmp_path):
+    """The same cutouts under other labels; types that are never drawn are no classes."""
+    binary = built(tmp_path, MicrowaveSky(), num_validation=4, num_test=4)
+    fractions = {**MICROWAVE_FRACTIONS, "near_miss": 0.0, "random": 0.35}
+    typed = built(tmp_path, MicrowaveSky(), num_validation=4, num_test=4, binary=False)
+    assert typed.info.full_name != binary.info.full_name
+    assert tuple(typed.info.features["label"].names) == MICROWAVE_OBJECT_TYPES
+    sources = open_source(binary, "train"), open_source(typed, "train")
+    for one, other in ([source[i] for source in sources] for i in range(60)):
+        np.testing.assert_array_equal(one["image"], other["image"])
+        assert other["label"] == other["object_type"]
+        assert one["label"] == (MICROWAVE_OBJECT_TYPES[other["label"]] == "cluster")
+    config = DataConfig(
+        builder="microwave_cutouts", data_dir=str(tmp_path), binary=False, object_fractions=fractions, num_train=4
+    )
+    assert "near_miss" not in make_builder(config, MicrowaveSky()).info.features["label"].names
