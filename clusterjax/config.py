@@ -58,7 +58,7 @@ class DataConfig:
     test_fraction: float = 0.2
     skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
     # map_cutouts only
-    maps: tuple[str, ...] = ()  # FITS maps; the files of one map's bands joined by +
+    maps: tuple[str, ...] = ()  # FITS maps (* and ? for several); the files of one map's bands joined by +
     catalogue: str = (
         ""  # the known objects: a table with ra, dec; object_type (or label), redshift, m500c_msun if known
     )

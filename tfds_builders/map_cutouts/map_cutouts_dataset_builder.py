@@ -17,7 +17,7 @@ from clusterjax.errors import InputError
 from clusterjax.evaluation.leak import leak_auc
 from clusterjax.sky.cutouts import extract_cutouts
 from tfds_builders.generation import CarefulBuild, absl_errors_only, ordered_key
-from tfds_builders.map_cutouts.plan import EMPTY, POSITIVE, SPLITS, Selection, open_map, plan
+from tfds_builders.map_cutouts.plan import EMPTY, POSITIVE, SPLITS, Selection, expand, open_map, plan
 from tfds_builders.pixel_sample import PixelSample
 
 _CHUNK = 256  # cutouts held at a time
@@ -173,7 +173,8 @@ def make_builder(config: DataConfig, sky=None) -> Builder:
         block_nside=config.block_nside,
         seed=config.seed,
     )
-    rows, first = plan(config.maps, config.catalogue, selection)
+    files = expand(config.maps)
+    rows, first = plan(files, config.catalogue, selection)
     object_types = tuple(
         sorted(set(np.asarray(rows["object_type"]).tolist()), key=lambda name: (name != POSITIVE, name))
     )
@@ -183,7 +184,7 @@ def make_builder(config: DataConfig, sky=None) -> Builder:
             f"{POSITIVE!r}, or set config.data.binary=False for a class a type"
         )
     maps = MapsConfig(
-        maps=tuple(config.maps),
+        maps=files,
         catalogue=config.catalogue,
         bands=first.bands,
         units=first.units,

@@ -1,6 +1,7 @@
 """Which cutouts a data set of local maps holds: known objects, empty sky, and the split of each."""
 
 import dataclasses
+import glob
 import pathlib
 from collections.abc import Sequence
 
@@ -31,6 +32,17 @@ class Selection:
     seed: int
 
 
+def expand(maps: Sequence[str]) -> tuple[str, ...]:
+    """File names with ``*`` or ``?`` as the files that fit, in order. :class:`InputError` where none does."""
+    files: list[str] = []
+    for name in maps:
+        found = sorted(glob.glob(name)) if set(name) & set("*?") else [name]
+        if not found:
+            raise InputError(f"config.data.maps: no file fits {name}")
+        files += found
+    return tuple(files)
+
+
 def open_map(name: str, bands: Sequence[str] | None = None) -> SkyMap:
     """The map of one entry of ``config.data.maps``: a FITS file, or one a band joined by ``+``."""
     return read_sky_map(name.split("+"), bands=bands)
@@ -38,6 +50,9 @@ def open_map(name: str, bands: Sequence[str] | None = None) -> SkyMap:
 
 def read_objects(path: str) -> Table:
     """The catalogue with ``ra_deg``, ``dec_deg``, ``object_type`` (cluster where it names none), redshift and mass.
+
+    ``map`` is the file of the one map that an object belongs to, where the catalogue says (maps of the same sky with
+    different clusters injected); empty for all.
 
     Raises :class:`InputError` for a catalogue without rows.
     """
@@ -50,6 +65,8 @@ def read_objects(path: str) -> Table:
     named = next((columns[name] for name in _TYPE_NAMES if name in columns), None)
     types = np.full(len(table), POSITIVE) if named is None else np.asarray(table[named]).astype(str)
     objects = Table({"ra_deg": table["ra_deg"], "dec_deg": table["dec_deg"], "object_type": types})
+    of_map = table[columns["map"]] if "map" in columns else np.full(len(table), "")
+    objects["map"] = [pathlib.Path(str(name)).name for name in of_map]
     for name in _NUMBERS:
         values = table[columns[name]] if name in columns else np.full(len(table), np.nan)
         objects[name] = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
@@ -73,6 +90,7 @@ def plan_map(sky: SkyMap, objects: Table, selection: Selection, number: int) -> 
         exclusion_arcmin=selection.exclusion_arcmin,
     )
     nothing = np.full(count, np.nan)
+    known.remove_column("map")
     empty = Table({"ra_deg": ra, "dec_deg": dec, "object_type": np.full(count, EMPTY)})
     for name in _NUMBERS:
         empty[name] = nothing
@@ -81,7 +99,7 @@ def plan_map(sky: SkyMap, objects: Table, selection: Selection, number: int) -> 
     margin = selection.size / np.sqrt(2) * sky.pixel_scale_arcsec / 60
     rows["sky_block"] = sky_block(*position, nside=selection.block_nside)
     rows["split"] = split_of_block(np.asarray(rows["sky_block"]))
-    rows["map"] = np.full(len(rows), number)
+    rows["map"] = np.full(len(rows), number, int)
     return rows[lies_inside_split(*position, margin_arcmin=margin, nside=selection.block_nside)]
 
 
@@ -104,7 +122,9 @@ def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Tab
                 f'{name} has {sky.pixel_scale_arcsec:.3f}" pixels, {maps[0]} has {first.pixel_scale_arcsec:.3f}"; '
                 "all maps of a data set must have the same"
             )
-        parts.append(plan_map(sky, objects, selection, number))
+        file = pathlib.Path(name.split("+")[0]).name
+        here = (objects["map"] == file) | (objects["map"] == "")
+        parts.append(plan_map(sky, objects[here], selection, number))
     rows = vstack(parts, metadata_conflicts="silent")
     _check(rows, catalogue)
     return rows, first

@@ -14,10 +14,10 @@ _LONG_WAVES = 4  # on each side of zero, in each direction, in place of the grid
 _ELL_STEP = 8.0  # of the table that spectra are interpolated from
 
 
-def grid_ell(shape: tuple[int, int]) -> Float[np.ndarray, "ky kx"]:
-    """Multipole of each mode of ``scipy.fft.rfft2`` over a map of 0.5 arcmin pixels."""
-    ky = 2 * np.pi * scipy.fft.fftfreq(shape[0], PIXEL_RADIANS)
-    kx = 2 * np.pi * scipy.fft.rfftfreq(shape[1], PIXEL_RADIANS)
+def grid_ell(shape: tuple[int, int], pixel_radians: float = PIXEL_RADIANS) -> Float[np.ndarray, "ky kx"]:
+    """Multipole of each mode of ``scipy.fft.rfft2`` over a map."""
+    ky = 2 * np.pi * scipy.fft.fftfreq(shape[0], pixel_radians)
+    kx = 2 * np.pi * scipy.fft.rfftfreq(shape[1], pixel_radians)
     return np.hypot(ky[:, None], kx[None, :])
 
 

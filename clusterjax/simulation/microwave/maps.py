@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.cosmology import theta500_arcmin
@@ -18,7 +18,6 @@ from clusterjax.simulation.haloes import (
 )
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import (
-    ARCMIN,
     PIXEL_SCALE_ARCMIN,
     UNITS,
     beam_transform,
@@ -27,7 +26,7 @@ from clusterjax.simulation.microwave.bands import (
 )
 from clusterjax.simulation.microwave.cutouts import field_sources
 from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS, GaussianField, deposit_transform, grid_ell
-from clusterjax.simulation.microwave.pressure import amplitude, transform_of_profile
+from clusterjax.simulation.microwave.painting import paint_haloes
 from clusterjax.simulation.microwave.sources import PointSources, cluster_sources, join
 from clusterjax.simulation.microwave.spectra import map_covariance
 from clusterjax.simulation.truth import truth_rows, truth_table
@@ -39,7 +38,6 @@ _GROUPS_ABOVE_MSUN = 3e13  # painted; fainter ones are left out with the Gaussia
 _MAP_STREAM = 7_002  # keeps a map's random numbers apart from those of cutouts with the same seed
 _MIN_SIDE_PIXELS, _MAX_SIDE_DEG = 64, 30
 _CAR_DEC_MAX_DEG = 10.0  # beyond it, plate-carree pixels are no squares on the sky
-_SIZE_RATIO = 1.05  # of theta500 between the sizes that haloes are painted at; a halo is shared between two
 
 
 class _Placed(NamedTuple):
@@ -82,7 +80,9 @@ def simulate_map(
 
     beam_scale = 1 + rng.normal(0, sky.beam_error)
     transform = field.draw_transform(rng)
-    y_transform = sum(_paint(rng, sky, placed, ell, field.padded) for placed in (groups, clusters))
+    y_transform = sum(
+        paint_haloes(rng, sky, *placed, field.padded, pixel_radians=PIXEL_RADIANS) for placed in (groups, clusters)
+    )
     weight = sources.uk_sr.T / PIXEL_RADIANS**2
     beam = beam_transform(survey, ell, scale=beam_scale).astype(np.float32)
     for band, uk_per_y in enumerate(sz_uk_per_y(survey)):
@@ -143,30 +143,6 @@ def _sources_in(rng, sky: MicrowaveSky, placed: _Placed) -> PointSources:
     hosts = rng.random(len(placed.y_pixels)) < sky.radio_in_clusters
     mass, redshift = (column[hosts] for column in placed.haloes)
     return cluster_sources(rng, sky, placed.y_pixels[hosts], placed.x_pixels[hosts], theta500_arcmin(mass, redshift))
-
-
-def _paint(rng, sky: MicrowaveSky, placed: _Placed, ell, grid: tuple[int, int]) -> Complex[np.ndarray, "ky kx"]:
-    """Transform of all haloes' Compton y per pixel. One FFT a size: a halo is shared between the two sizes next to its
-    own, with its integrated signal kept."""
-    total = np.zeros(ell.shape, np.complex64)
-    mass, redshift = placed.haloes
-    if not len(mass):
-        return total
-    mass = sky.mass_ratio * mass
-    theta = theta500_arcmin(mass, redshift) * ARCMIN
-    scatter = np.exp(rng.normal(0, sky.scatter_ln, len(mass)))
-    signal = amplitude(mass, redshift) * theta**2 * scatter / PIXEL_RADIANS**2
-    place = np.log(theta / theta.min()) / np.log(_SIZE_RATIO)
-    lower = np.floor(place).astype(int)
-    share = place - lower
-    for index in np.unique(np.concatenate([lower, lower + 1])):
-        weight = signal * np.where(lower == index, 1 - share, np.where(lower + 1 == index, share, 0.0))
-        used = weight > 0
-        if used.any():
-            masses = deposit_transform(placed.y_pixels[used], placed.x_pixels[used], weight[None, used], grid)[0]
-            size = theta.min() * _SIZE_RATIO**index
-            total += masses * transform_of_profile(ell * size).astype(np.float32)
-    return total
 
 
 def _halo_rows(object_type: str, placed: _Placed) -> Table:

@@ -9,14 +9,17 @@ from sklearn.metrics import roc_auc_score
 
 from clusterjax.errors import InputError
 from clusterjax.evaluation.matched_filter import central_snr
-from clusterjax.simulation.haloes import log10_cumulative_counts
+from clusterjax.simulation.haloes import Haloes, log10_cumulative_counts
 from clusterjax.simulation.knobs import MICROWAVE_OBJECT_TYPES, MicrowaveSky
 from clusterjax.simulation.microwave import pressure, spectra
-from clusterjax.simulation.microwave.bands import PIXEL_SCALE_ARCMIN
+from clusterjax.simulation.microwave.bands import PIXEL_SCALE_ARCMIN, sz_factor
 from clusterjax.simulation.microwave.cutouts import simulate_cutout
 from clusterjax.simulation.microwave.filters import matched_filter
 from clusterjax.simulation.microwave.flat_sky import GaussianField
 from clusterjax.simulation.microwave.maps import simulate_map
+from clusterjax.simulation.microwave.painting import inject_clusters
+from clusterjax.sky.geometry import make_wcs
+from clusterjax.sky.skymap import SkyMap
 
 # The sky that figures were published for: white noise, no radio galaxies in clusters.
 PUBLISHED = MicrowaveSky(one_over_f=False, radio_in_clusters=0.0)
@@ -212,3 +215,37 @@ def test_two_maps_of_the_same_sky_in_two_projections():
 def test_maps_that_cannot_be(kwargs, message):
     with pytest.raises(InputError, match=message):
         simulate_map(MicrowaveSky(), **{"seed": 0, "shape": (128, 128), "ra_deg": 0.0, "dec_deg": 0.0, **kwargs})
+
+
+@pytest.mark.parametrize(("units", "factor"), [("uK_CMB", 1.0), ("K_CMB", 1e-6)])
+def test_clusters_injected_into_a_map(units, factor):
+    """Where they were put, of the profile's height through the beam, in the map's units; nothing else changes."""
+    wcs = make_wcs((200, 220), ra_deg=30.0, dec_deg=0.0, pixel_scale_arcsec=60.0)
+    data = np.full((200, 220, 1), 3.0, np.float32)
+    data[150:, :20] = np.nan
+    before = SkyMap(data, wcs, np.isfinite(data[..., 0]), ("143",), units)
+    haloes = Haloes(np.array([8e14, 6e14]), np.array([0.1, 0.4]))
+    sky = MicrowaveSky(survey="planck", scatter_ln=0.0)
+    y, x = np.array([60.0, 120.4]), np.array([50.0, 170.7])
+    after = inject_clusters(np.random.default_rng(0), sky, before, haloes, y, x)
+    signal = (after.data - before.data)[..., 0] / factor
+    assert np.array_equal(np.isnan(signal), np.isnan(data[..., 0]))
+    fine = (np.arange(-800, 801) + 0.5) * 0.05
+    sigma = 7.30 / np.sqrt(8 * np.log(2))
+    beam = np.exp(-(fine[:, None] ** 2 + fine[None, :] ** 2) / (2 * sigma**2))
+    profile = pressure.compton_y(np.hypot(fine[:, None], fine[None, :]), 0.63 * 8e14, 0.1)
+    expected = sz_factor(144.5) * 2.7255e6 * np.sum(profile * beam) / beam.sum()
+    assert signal[60, 50] == pytest.approx(expected, rel=0.03)
+    assert np.nanargmin(signal[100:, 100:]) == 20 * 120 + 71
+    assert abs(np.nanmax(signal)) < 0.02 * abs(expected)
+
+
+def test_injection_into_what_is_no_such_map():
+    wcs = make_wcs((80, 80), ra_deg=30.0, dec_deg=0.0, pixel_scale_arcsec=60.0)
+    none = Haloes(np.zeros(0), np.zeros(0))
+    sky = MicrowaveSky(survey="planck")
+    cases = ((("W1",), "uK_CMB", r"bands \['W1'\]; planck has 100, 143, 217"), (("143",), "", "unknown units"))
+    for bands, units, message in cases:
+        before = SkyMap(np.zeros((80, 80, 1), np.float32), wcs, np.ones((80, 80), bool), bands, units)
+        with pytest.raises(InputError, match=message):
+            inject_clusters(np.random.default_rng(0), sky, before, none, np.zeros(0), np.zeros(0))

@@ -1,0 +1,89 @@
+"""Many haloes' thermal SZ effect on one map; and clusters injected into a map that exists."""
+
+import dataclasses
+
+import numpy as np
+import scipy.fft
+from jaxtyping import Complex, Float
+
+from clusterjax.errors import InputError
+from clusterjax.simulation.cosmology import theta500_arcmin
+from clusterjax.simulation.haloes import Haloes
+from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.simulation.microwave.bands import ARCMIN, beam_transform, survey_of, sz_uk_per_y
+from clusterjax.simulation.microwave.flat_sky import deposit_transform, grid_ell
+from clusterjax.simulation.microwave.pressure import amplitude, transform_of_profile
+from clusterjax.sky.skymap import SkyMap
+
+_SIZE_RATIO = 1.05  # of theta500 between the sizes that haloes are painted at; a halo is shared between two
+_UK_PER_UNIT = {"uk_cmb": 1.0, "uk": 1.0, "k_cmb": 1e6, "k": 1e6}
+_BORDER_PIXELS = 64  # of the periodic grid beyond the map
+
+
+def paint_haloes(
+    rng: np.random.Generator,
+    sky: MicrowaveSky,
+    haloes: Haloes,
+    y_pixels: Float[np.ndarray, " n"],
+    x_pixels: Float[np.ndarray, " n"],
+    grid: tuple[int, int],
+    *,
+    pixel_radians: float,
+) -> Complex[np.ndarray, "ky kx"]:
+    """``rfft2`` of all haloes' Compton y on a periodic grid, with the scatter of ``sky``; masses are true ones.
+
+    One FFT a size: a halo is shared between the two sizes next to its own, with its integrated signal kept.
+    """
+    ell = grid_ell(grid, pixel_radians)
+    total = np.zeros(ell.shape, np.complex64)
+    mass, redshift = haloes
+    if not len(mass):
+        return total
+    mass = sky.mass_ratio * mass
+    theta = theta500_arcmin(mass, redshift) * ARCMIN
+    scatter = np.exp(rng.normal(0, sky.scatter_ln, len(mass)))
+    signal = amplitude(mass, redshift) * theta**2 * scatter / pixel_radians**2
+    place = np.log(theta / theta.min()) / np.log(_SIZE_RATIO)
+    lower = np.floor(place).astype(int)
+    share = place - lower
+    for index in np.unique(np.concatenate([lower, lower + 1])):
+        weight = signal * np.where(lower == index, 1 - share, np.where(lower + 1 == index, share, 0.0))
+        used = weight > 0
+        if used.any():
+            points = deposit_transform(y_pixels[used], x_pixels[used], weight[None, used], grid)[0]
+            size = theta.min() * _SIZE_RATIO**index
+            total += points * transform_of_profile(ell * size).astype(np.float32)
+    return total
+
+
+def inject_clusters(
+    rng: np.random.Generator,
+    sky: MicrowaveSky,
+    sky_map: SkyMap,
+    haloes: Haloes,
+    y_pixels: Float[np.ndarray, " n"],
+    x_pixels: Float[np.ndarray, " n"],
+) -> SkyMap:
+    """A map, real or simulated, with the SZ effect of further clusters added at 0-based pixels.
+
+    Through the beams of ``sky.survey``, of which the map's bands must be some; in the map's own units, K or µK of the
+    CMB. The sky is flat over each cluster. Raises :class:`InputError` for other bands or units.
+    """
+    survey = survey_of(sky)
+    unknown = [band for band in sky_map.bands if band not in survey.bands]
+    if unknown:
+        raise InputError(f"the map has the bands {list(unknown)}; {sky.survey} has {', '.join(survey.bands)}")
+    uk_per_unit = _UK_PER_UNIT.get(sky_map.units.strip().lower())
+    if uk_per_unit is None:
+        raise InputError(f"the map is in {sky_map.units or 'unknown units'}; it must be in K_CMB or uK_CMB")
+    pixel_radians = sky_map.pixel_scale_arcsec / 60 * ARCMIN
+    grid = tuple(scipy.fft.next_fast_len(side + _BORDER_PIXELS, real=True) for side in sky_map.shape)
+    y = paint_haloes(rng, sky, haloes, y_pixels, x_pixels, grid, pixel_radians=pixel_radians)
+    beam = beam_transform(survey, grid_ell(grid, pixel_radians))
+    data = np.array(sky_map.data, np.float32)
+    for plane, name in enumerate(sky_map.bands):
+        band = survey.bands.index(name)
+        signal = scipy.fft.irfft2(y * beam[..., band].astype(np.float32), s=grid)
+        factor = sz_uk_per_y(survey)[band] / uk_per_unit
+        data[..., plane] += np.float32(factor) * signal[: data.shape[0], : data.shape[1]]
+    return dataclasses.replace(sky_map, data=data)
