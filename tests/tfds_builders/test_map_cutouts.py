@@ -144,6 +144,29 @@ def test_the_same_seed_cuts_the_same(make):
     assert other.info.full_name != one.info.full_name
 
 
+def test_maps_of_the_same_sky_with_objects_of_their_own(make, tmp_path):
+    """As injected clusters come: rows name their map; a pattern stands for both files."""
+    one = make_map(holes=False)
+    two = dataclasses.replace(one, data=one.data + 100)
+    catalogue = make_catalogue(one)
+    catalogue["map"] = np.where(np.arange(len(catalogue)) % 2, "one_a.fits", "two_a.fits")
+    builder = make({"one": one, "two": two}, catalogue)
+    known = {name: SkyCoord(*(catalogue[c][catalogue["map"] == name] for c in ("RA", "Dec")), unit="deg")
+             for name in set(catalogue["map"])}  # fmt: skip
+    for row in records(builder, "train"):
+        if row["label"] == 1:
+            name = "two_a.fits" if row["image"].mean() > 50 else "one_a.fits"
+            assert SkyCoord(row["ra_deg"], row["dec_deg"], unit="deg").separation(known[name]).arcsec.min() < 1e-3
+    config = {"catalogue": str(tmp_path / "known.ecsv"), "simulated_size": SIZE, "block_nside": 64}
+    del catalogue["map"]
+    catalogue.write(tmp_path / "known.ecsv", overwrite=True)
+    for pattern, files in (("*_a.fits", ["one_a.fits", "two_a.fits"]), ("tw?_a.fits", ["two_a.fits"])):
+        found = make_builder(DataConfig(data_dir=str(tmp_path), maps=(str(tmp_path / pattern),), **config))
+        assert [name.rsplit("/", 1)[1] for name in found.builder_config.maps] == files
+    with pytest.raises(InputError, match=r"no file fits .*none\*\.fits"):
+        make_builder(DataConfig(data_dir=str(tmp_path), maps=(str(tmp_path / "none*.fits"),), **config))
+
+
 def test_what_cannot_be(make, tmp_path):
     sky = make_map()
     catalogue = make_catalogue(sky)
