@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.fft
 import scipy.ndimage
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.cosmology import theta500_arcmin
@@ -20,7 +20,13 @@ from clusterjax.simulation.microwave.bands import (
     survey_of,
     sz_uk_per_y,
 )
-from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS, GaussianField, deposit_transform, grid_ell
+from clusterjax.simulation.microwave.flat_sky import (
+    PIXEL_RADIANS,
+    GaussianField,
+    deposit_transform,
+    grid_ell,
+    point_transform,
+)
 from clusterjax.simulation.microwave.pressure import compton_y_transform
 from clusterjax.simulation.microwave.sources import (
     PointSources,
@@ -157,13 +163,6 @@ def field_sources(rng: np.random.Generator, sky: MicrowaveSky, shape: tuple[int,
     return join(parts)
 
 
-def halo_transform(
-    sky: MicrowaveSky, ell: Float[np.ndarray, "ky kx"], m500c_msun: float, redshift: float, *, boost: float = 1.0
-) -> Complex[np.ndarray, "ky kx"] | Float[np.ndarray, "ky kx"]:
-    """Fourier transform of a halo's Compton y per pixel, before the beams; ``m500c_msun`` is the true mass."""
-    return compton_y_transform(ell, sky.mass_ratio * m500c_msun, redshift) * (boost / PIXEL_RADIANS**2)
-
-
 def _roll_extremum(grid: np.ndarray, size: int, *, hot: bool) -> np.ndarray:
     """Move the hottest or coldest place, on a cluster's scale, of the middle half of the map to its middle."""
     smooth = scipy.ndimage.gaussian_filter(grid[_EXTREMUM_BAND], _EXTREMUM_SMOOTHING_PIXELS, mode="wrap")
@@ -176,9 +175,9 @@ def _roll_extremum(grid: np.ndarray, size: int, *, hot: bool) -> np.ndarray:
 def simulate_cutout(sky: MicrowaveSky, object_type: str, rng: np.random.Generator, *, size: int = 64) -> Cutout:
     """One cutout of ``size`` x ``size`` pixels of 0.5 arcmin with an object of ``object_type`` near its centre.
 
-    Three bands in µK of the CMB; each band's median over the cutout is subtracted. Everything that is not a cluster
-    is on average what lies behind it: CMB, foregrounds with the SZ effect of unseen haloes as a Gaussian field, radio
-    and dusty galaxies, noise. Raises :class:`InputError` for an unknown type.
+    Three bands in µK of the CMB, each with its median over the cutout subtracted. With the object come the CMB,
+    foregrounds (the SZ effect of unseen haloes among them) as one Gaussian field, radio and dusty galaxies, and noise.
+    Raises :class:`InputError` for an unknown type.
     """
     if object_type not in _RECIPES:
         raise InputError(f"object_type={object_type!r} is unknown; use one of {', '.join(MICROWAVE_OBJECT_TYPES)}")
@@ -195,12 +194,10 @@ def simulate_cutout(sky: MicrowaveSky, object_type: str, rng: np.random.Generato
     transform = field.draw_transform(rng)
     objects = deposit_transform(sources.y_pixels, sources.x_pixels, sources.uk_sr.T / PIXEL_RADIANS**2, field.padded)
     if np.isfinite(target.m500c_msun):
-        boost = np.exp(rng.normal(0, sky.scatter_ln))
-        halo = halo_transform(sky, setting.ell, target.m500c_msun, target.redshift, boost=boost).astype(np.float32)
-        ky = 2 * np.pi * scipy.fft.fftfreq(field.padded[0])
-        kx = 2 * np.pi * scipy.fft.rfftfreq(field.padded[1])
-        phase = np.exp(-1j * ky * target.y_pixels)[:, None] * np.exp(-1j * kx * target.x_pixels)[None, :]
-        objects += sz_uk_per_y(survey_of(sky)).astype(np.float32)[:, None, None] * (halo * phase.astype(np.complex64))
+        y_transform = compton_y_transform(setting.ell, sky.mass_ratio * target.m500c_msun, target.redshift)
+        y_transform *= np.exp(rng.normal(0, sky.scatter_ln)) / PIXEL_RADIANS**2
+        halo = y_transform * point_transform(target.y_pixels, target.x_pixels, field.padded)
+        objects += sz_uk_per_y(survey_of(sky)).astype(np.float32)[:, None, None] * halo.astype(np.complex64)
     objects *= beam
     transform += objects
     if target.seek_extremum:

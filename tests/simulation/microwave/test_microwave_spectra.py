@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave import spectra
 from clusterjax.simulation.microwave.bands import SURVEYS, beam_transform
-from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS, GaussianField, deposit_transform, grid_ell
+from clusterjax.simulation.microwave.flat_sky import (
+    PIXEL_RADIANS,
+    GaussianField,
+    deposit_transform,
+    grid_ell,
+    point_transform,
+)
 
 
 def d_ell(c_ell, ell):
@@ -86,10 +92,12 @@ def test_long_waves_make_up_for_what_a_small_grid_cannot_hold():
 @settings(max_examples=20, deadline=None)
 @given(st.floats(-0.5, 63.49), st.floats(-0.5, 63.49))
 def test_a_point_between_pixels_is_painted_where_it_is(y, x):
-    """Through a beam, against the beam's own Gaussian at the distance of each pixel."""
+    """Through a beam, alone or with others, against the beam's own Gaussian at the distance of each pixel."""
     survey, shape = SURVEYS["act_dr5"], (64, 64)
     beam = beam_transform(survey, grid_ell(shape))[..., 1]
+    alone = np.fft.irfft2(point_transform(y, x, shape) * beam, s=shape)
     image = np.fft.irfft2(deposit_transform(np.array([y]), np.array([x]), np.ones((1, 1)), shape)[0] * beam, s=shape)
+    np.testing.assert_allclose(image, alone, atol=4e-3 * alone.max())
     offsets = [(np.arange(64) - centre + 32) % 64 - 32 for centre in (y, x)]
     sigma = survey.beam_fwhm_arcmin[1] / np.sqrt(8 * np.log(2)) / 0.5
     distance2 = offsets[0][:, None] ** 2 + offsets[1][None, :] ** 2
