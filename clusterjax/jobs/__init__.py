@@ -10,6 +10,7 @@ import jax
 
 from clusterjax.config import ExperimentConfig
 from clusterjax.experiment import load_network
+from clusterjax.jobs.data_card import write_data_card
 from clusterjax.jobs.learning import build, find_learning_rate, train
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate
@@ -18,8 +19,14 @@ from clusterjax.jobs.session import Session, keep_config, open_workdir
 from clusterjax.models import check_model
 from clusterjax.parallel import make_mesh
 
+
+def build_and_show(session: Session) -> None:
+    """The data set of the config and its data card."""
+    write_data_card(session, build(session))
+
+
 _JOBS = {
-    "build": build,
+    "build": build_and_show,
     "lr_range_test": find_learning_rate,
     "train": train,
     "evaluate": evaluate,

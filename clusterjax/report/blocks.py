@@ -78,16 +78,10 @@ class CandidatesBlock:
 
 
 @dataclasses.dataclass(frozen=True)
-class TextBlock:
-    paragraphs: Sequence[str]
-    kind: str = "text"
-
-
-@dataclasses.dataclass(frozen=True)
 class Section:
     """``anchor`` is its name in links; sections without blocks are left out."""
 
     anchor: str
     title: str
     lead: str
-    blocks: Sequence[FigureBlock | TableBlock | GalleryBlock | CandidatesBlock | TextBlock]
+    blocks: Sequence[FigureBlock | TableBlock | GalleryBlock | CandidatesBlock]

@@ -106,6 +106,22 @@ class Survey:
 
 
 @dataclasses.dataclass(frozen=True)
+class DatasetCard:
+    """A data set: ``counts`` as from ``report.dataset.count_types``, ``positions`` with ra_deg, dec_deg and split (or
+    empty), ``pixels`` by band as (stored, normalised) samples, ``leak`` as from ``evaluation.leak``."""
+
+    description: str
+    counts: Table
+    positions: Table
+    units: str = ""
+    pixels: Mapping[str, tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=dict)
+    leak: tuple[float, float] | None = None
+    examples: Sequence[Gallery] = ()
+    augmented: Sequence[Gallery] = ()
+    natural_colour: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """One run, as its report tells it. Nested dicts in ``provenance`` become sections of the last table."""
 
@@ -120,4 +136,5 @@ class Report:
     galleries: Sequence[Gallery] = ()
     natural_colour: bool = False  # three bands are red, green, blue, as in ordinary pictures
     survey: Survey | None = None
+    dataset: DatasetCard | None = None
     warnings: Sequence[str] = ()

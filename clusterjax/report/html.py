@@ -14,6 +14,7 @@ from clusterjax.report import plots_sky
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
 from clusterjax.report.cells import column_name, format_value, headline_cells
 from clusterjax.report.contents import Gallery, Report, Survey
+from clusterjax.report.dataset import dataset_section
 from clusterjax.report.galleries import gallery_blocks
 from clusterjax.report.images import false_colour, fit_stretch, png_to_jpeg
 from clusterjax.report.learning import learning_section
@@ -55,6 +56,8 @@ def write_report(output_dir: str | pathlib.Path, report: Report) -> pathlib.Path
 def _sections(report: Report) -> list[Section]:
     """In the order of what a reader asks: how good, where it fails, what it found, how it came about."""
     sections = []
+    if report.dataset is not None:
+        sections.append(dataset_section(report.dataset))
     if report.predictions is not None and len(report.predictions.table):
         build = binary_section if report.predictions.is_binary else multiclass_section
         sections.append(build(report.predictions))
@@ -83,10 +86,13 @@ def _base64(data: bytes) -> str:
 
 def _write_sheets(folder: pathlib.Path, report: Report) -> None:
     """Galleries and candidates, which the page shows one by one, as one PNG each."""
-    for gallery in report.galleries:
+    card = report.dataset
+    galleries = [*report.galleries, *((*card.examples, *card.augmented) if card is not None else ())]
+    natural = report.natural_colour or (card is not None and card.natural_colour)
+    for gallery in galleries:
         if len(gallery.images):
             name = "".join(c if c.isalnum() else "_" for c in gallery.title.lower())
-            (folder / f"examples_{name}.png").write_bytes(to_png(_sheet(gallery, report.natural_colour)))
+            (folder / f"examples_{name}.png").write_bytes(to_png(_sheet(gallery, natural)))
     survey: Survey | None = report.survey
     if survey is not None and survey.sky_map is not None and len(survey.detections):
         shown = survey.detections[:_SHEET]
