@@ -48,7 +48,9 @@ def plot_pixels(pixels: Mapping[str, tuple[np.ndarray, np.ndarray]], *, units: s
         for axes, values in ((before, stored), (after, normalised)):
             values = np.asarray(values, float)
             values = values[np.isfinite(values)]
-            low, high = np.percentile(values, [0.05, 99.95]) if values.size else (0.0, 1.0)
+            if not values.size:
+                continue
+            low, high = np.percentile(values, [0.05, 99.95])
             bins = np.linspace(low, high if high > low else low + 1, 120)
             axes.hist(values, bins=bins, histtype="step", density=True, color=colour, label=name, linewidth=1.5)
     before.set(yscale="log", xlabel=f"as stored / {units}" if units else "as stored", ylabel="density")
