@@ -95,7 +95,11 @@ def scan_maps(args, config: ExperimentConfig, workdirs: list[pathlib.Path]) -> N
 
     curves = {}
     for name in (*networks, classical):
-        scans = [(scan(name, number, sky), truth) for number, (sky, truth) in enumerate(maps)]
+        # All are asked for the same sources: those that the networks' windows cover.
+        scans = [
+            (scan(name, number, sky), truth, scan(next(iter(networks)), number, sky))
+            for number, (sky, truth) in enumerate(maps)
+        ]
         # What counts as true: a halo above 1e14, or above half of that, which no observer can tell from it.
         for truth_mass in (1e14, 5e13):
             for smoothing in args.smoothing_pixels:
@@ -136,30 +140,34 @@ def scan_classically(config: ExperimentConfig, observer, sky: SkyMap, size: int 
 
 
 def curve(search: SearchConfig, scans, smoothing: float | None, truth_mass_msun: float = 1e14) -> list[dict]:
-    """Completeness and false rate over all maps at rising thresholds; matching as in the scan job."""
+    """Completeness and false rate over all maps at rising thresholds; matching as in the scan job.
+
+    ``scans`` are (map of scores, truth, map of scores that says what was covered).
+    """
     found: list[Table] = []
     sources: list[Table] = []
     area = 0.0
-    for probability_map, truth in scans:
+    for probability_map, truth, covered in scans:
         detections = find_detections(
             probability_map,
             threshold=0.2,
             min_separation_arcmin=search.min_separation_arcmin,
             smoothing_pixels=0 if probability_map.window_pixels == 1 else smoothing,
         )
+        detections = detections[covered.contains(detections["ra_deg"], detections["dec_deg"])]
         truth = truth[np.nan_to_num(truth["m500c_msun"]) >= truth_mass_msun]
         matching = match_detections(
             detections,
             truth,
             radius_arcmin=match_radii(truth, search.match_radius_arcmin),
-            probability_map=probability_map,
+            probability_map=covered,
         )
         matching.sources["log_odds"] = np.where(
             matching.source_is_found, np.asarray(detections["log_odds"])[matching.sources["detection_index"]], -np.inf
         )
         found.append(matching.detections)
         sources.append(matching.sources)
-        area += probability_map.area_deg2
+        area += covered.area_deg2
     detections, sources = vstack(found, metadata_conflicts="silent"), vstack(sources, metadata_conflicts="silent")
     massive = sources[(sources["m500c_msun"] >= COMPLETE_ABOVE_MSUN) & sources["searched"]]
     points = []
