@@ -2,11 +2,7 @@
 
     python -m clusterjax.main --config=configs/networks_mw.py:densenet121
 
-The names are those of ``python -m clusterjax.models``; without one it is cnn_mlp. ``NAME-paper`` has the reference
-system's input of 224 px, rotations and schedule, for an accelerator, and takes ImageNet's weights by
-``--config.model.pretrained=FILE``. ``NAME-smoke`` goes through every room once; its scores mean nothing.
-Cost grows with the operations that ``python -m clusterjax.models`` lists, at 64 px a twelfth of those at 224 px; from
-resnet18 on, take an accelerator.
+Variants and costs are those of ``networks_ir.py``. But for baseline and cnn_mlp, the middle 32 px are enlarged to 64.
 """
 
 from clusterjax.config import ExperimentConfig

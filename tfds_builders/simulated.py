@@ -12,11 +12,12 @@ import tensorflow_datasets as tfds
 
 from clusterjax.config import DataConfig
 from clusterjax.data.statistics import fit_band_statistics
+from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.skies import Sky, simulation_of
 from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
 from tfds_builders.simulated_example import SPLITS, simulate_example
+from tfds_builders.sky_features import sky_features
 
-POSITIVE_TYPE = "cluster"
 LABELS = ("other", POSITIVE_TYPE)
 _STATISTICS_CUTOUTS = 1024  # of the training split, evenly spaced: 4 million pixels a band
 
@@ -76,24 +77,13 @@ class SimulatedCutouts(CarefulBuild):
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
-        size, simulation = config.simulated_size, simulation_of(config.sky)
+        simulation = simulation_of(config.sky)
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    # Float noise does not compress: plain bytes are half the time to read of zlib.
-                    "image": tfds.features.Tensor(
-                        shape=(size, size, len(simulation.bands)), dtype=np.float32, encoding="bytes"
-                    ),
-                    "label": tfds.features.ClassLabel(names=list(config.classes)),
-                    "object_type": tfds.features.ClassLabel(names=list(config.sky.object_types)),
-                    # Scalar(float64) would be stored as float32: 0.1 arcsec lost.
-                    "ra_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
-                    "dec_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
-                    "redshift": np.float32,
-                    "m500c_msun": np.float32,
-                    "object_id": np.int64,
-                    "sky_block": np.int64,
-                }
+            features=sky_features(
+                config.simulated_size,
+                len(simulation.bands),
+                classes=config.classes,
+                object_types=config.sky.object_types,
             ),
             supervised_keys=("image", "label"),
             disable_shuffling=True,  # every example is an independent draw: their order is random as it is

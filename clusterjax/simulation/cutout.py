@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+POSITIVE_TYPE = "cluster"  # the type of object that is label 1
+
 
 @dataclass(frozen=True)
 class Cutout:

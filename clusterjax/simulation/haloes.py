@@ -34,6 +34,14 @@ class Haloes(NamedTuple):
     redshift: np.ndarray
 
 
+class PlacedHaloes(NamedTuple):
+    """Haloes with the 0-based pixel positions of their centres."""
+
+    haloes: Haloes
+    y_pixels: np.ndarray
+    x_pixels: np.ndarray
+
+
 def log10_cumulative_counts(
     redshift: Float[np.ndarray, "*#n"], m500c_msun: Float[np.ndarray, "*#n"]
 ) -> Float[np.ndarray, "*n"]:

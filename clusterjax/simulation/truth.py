@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.table import Table, vstack
 
+from clusterjax.simulation.cosmology import theta500_arcmin
+from clusterjax.simulation.haloes import PlacedHaloes
 from clusterjax.sky.skymap import SkyMap
 
 
@@ -12,6 +14,19 @@ def truth_rows(object_type: str, y_pixels: np.ndarray, x_pixels: np.ndarray, **k
     """Rows of one type; ``known`` are further columns."""
     types = np.full(len(y_pixels), object_type, dtype="U11")
     return Table({"object_type": types, "x_pixels": x_pixels, "y_pixels": y_pixels, **known})
+
+
+def halo_rows(object_type: str, placed: PlacedHaloes) -> Table:
+    """Rows of haloes: redshift, true M500c (Msun) and theta500 (arcmin)."""
+    mass, redshift = placed.haloes
+    return truth_rows(
+        object_type,
+        placed.y_pixels,
+        placed.x_pixels,
+        redshift=redshift,
+        m500c_msun=mass,
+        theta500_arcmin=theta500_arcmin(mass, redshift),
+    )
 
 
 def truth_table(sky_map: SkyMap, parts: Sequence[Table], columns: Sequence[str]) -> Table:

@@ -15,10 +15,12 @@ from tqdm import tqdm
 from clusterjax.config import DataConfig
 from clusterjax.errors import InputError
 from clusterjax.evaluation.leak import leak_auc
+from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.sky.cutouts import extract_cutouts
 from tfds_builders.generation import CarefulBuild, absl_errors_only, ordered_key
-from tfds_builders.map_cutouts.plan import EMPTY, POSITIVE, SPLITS, Selection, expand, open_map, plan
+from tfds_builders.map_cutouts.plan import EMPTY, SPLITS, Selection, expand, open_map, plan
 from tfds_builders.pixel_sample import PixelSample
+from tfds_builders.sky_features import sky_features
 
 _CHUNK = 256  # cutouts held at a time
 _LEAK_SIGMA = 3.0
@@ -49,21 +51,8 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Tensor(
-                        shape=(config.size, config.size, len(config.bands)), dtype=np.float32, encoding="bytes"
-                    ),
-                    "label": tfds.features.ClassLabel(names=list(config.classes)),
-                    "object_type": tfds.features.ClassLabel(names=list(config.object_types)),
-                    # Scalar(float64) would be stored as float32: 0.1 arcsec lost.
-                    "ra_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
-                    "dec_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
-                    "redshift": np.float32,
-                    "m500c_msun": np.float32,
-                    "object_id": np.int64,
-                    "sky_block": np.int64,
-                }
+            features=sky_features(
+                config.size, len(config.bands), classes=config.classes, object_types=config.object_types
             ),
             supervised_keys=("image", "label"),
             disable_shuffling=True,  # Grain shuffles
@@ -71,7 +60,7 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
                 {
                     "bands": list(config.bands),
                     "pixel_scale_arcsec": config.pixel_scale_arcsec,
-                    "positive_class": POSITIVE if POSITIVE in config.classes else None,
+                    "positive_class": POSITIVE_TYPE if POSITIVE_TYPE in config.classes else None,
                     "units": config.units,
                     "input_kind": "sky",
                     "maps": list(config.maps),
@@ -176,12 +165,12 @@ def make_builder(config: DataConfig, sky=None) -> Builder:
     files = expand(config.maps)
     rows, first = plan(files, config.catalogue, selection)
     object_types = tuple(
-        sorted(set(np.asarray(rows["object_type"]).tolist()), key=lambda name: (name != POSITIVE, name))
+        sorted(set(np.asarray(rows["object_type"]).tolist()), key=lambda name: (name != POSITIVE_TYPE, name))
     )
-    if config.binary and POSITIVE not in object_types:
+    if config.binary and POSITIVE_TYPE not in object_types:
         raise InputError(
-            f"{config.catalogue} has the types {', '.join(object_types)} and no {POSITIVE!r}; name the objects to find "
-            f"{POSITIVE!r}, or set config.data.binary=False for a class a type"
+            f"{config.catalogue} has the types {', '.join(object_types)} and no {POSITIVE_TYPE!r}; name the objects "
+            f"to find {POSITIVE_TYPE!r}, or set config.data.binary=False for a class a type"
         )
     maps = MapsConfig(
         maps=files,
@@ -190,7 +179,7 @@ def make_builder(config: DataConfig, sky=None) -> Builder:
         units=first.units,
         pixel_scale_arcsec=float(first.pixel_scale_arcsec),
         size=config.simulated_size,
-        classes=("other", POSITIVE) if config.binary else object_types,
+        classes=("other", POSITIVE_TYPE) if config.binary else object_types,
         object_types=object_types,
         min_valid_fraction=config.min_valid_fraction,
         rows=rows,

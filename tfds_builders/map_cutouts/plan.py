@@ -9,6 +9,7 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from clusterjax.errors import InputError
+from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.sky.catalogues import read_table, with_positions
 from clusterjax.sky.fits import read_sky_map
 from clusterjax.sky.regions import lies_inside_split, sky_block, split_of_block
@@ -16,7 +17,7 @@ from clusterjax.sky.selection import draw_empty_positions, inside_map
 from clusterjax.sky.skymap import SkyMap
 
 SPLITS = ("train", "validation", "test")
-POSITIVE, EMPTY = "cluster", "random"
+EMPTY = "random"
 _TYPE_NAMES = ("object_type", "label", "class", "type")  # of the catalogue's column, if it has one
 _NUMBERS = ("redshift", "m500c_msun")
 
@@ -63,7 +64,7 @@ def read_objects(path: str) -> Table:
         raise InputError(f"{path} has no rows with a position")
     columns = {name.lower(): name for name in table.colnames}
     named = next((columns[name] for name in _TYPE_NAMES if name in columns), None)
-    types = np.full(len(table), POSITIVE) if named is None else np.asarray(table[named]).astype(str)
+    types = np.full(len(table), POSITIVE_TYPE) if named is None else np.asarray(table[named]).astype(str)
     objects = Table({"ra_deg": table["ra_deg"], "dec_deg": table["dec_deg"], "object_type": types})
     of_map = table[columns["map"]] if "map" in columns else np.full(len(table), "")
     objects["map"] = [pathlib.Path(str(name)).name for name in of_map]

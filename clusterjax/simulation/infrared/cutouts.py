@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.cutout import Cutout
-from clusterjax.simulation.haloes import Haloes, sample_groups, sample_training_clusters
+from clusterjax.simulation.cutout import POSITIVE_TYPE, Cutout
+from clusterjax.simulation.haloes import Haloes, PlacedHaloes, sample_groups, sample_training_clusters
 from clusterjax.simulation.infrared.field import (
     GROUP_COLOUR_SCATTER,
-    PlacedHaloes,
     member_sources,
     sample_field,
 )
@@ -31,7 +30,6 @@ from clusterjax.simulation.infrared.psf import (
 from clusterjax.simulation.infrared.rendering import draw_psf_scale, pixel_noise, render, source_fluxes
 from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
 
-POSITIVE_TYPE = "cluster"
 NEGATIVE_FREE_OF_MSUN = 1e14  # no halo above this mass lies in the field of a negative
 _CENTRE_SCATTER_PIXELS = 1.0  # of single objects: a catalogue position is a pixel off
 _GROUP_MASSES_MSUN = (3e13, 1.2e14)

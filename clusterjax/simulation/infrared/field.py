@@ -9,6 +9,7 @@ from clusterjax.simulation.haloes import (
     GROUP_MASS_MSUN,
     GROUP_REDSHIFT,
     Haloes,
+    PlacedHaloes,
     group_counts,
     group_density_per_deg2,
     sample_groups,
@@ -36,14 +37,6 @@ from clusterjax.simulation.knobs import InfraredSky
 GROUP_PAD_PIXELS = 40  # groups centred up to here outside the image still have members in it
 GROUP_COLOUR_SCATTER = 0.10
 _DEG_PER_PIXEL = PIXEL_SCALE_ARCSEC / 3600
-
-
-class PlacedHaloes(NamedTuple):
-    """Haloes with the pixel positions of their centres."""
-
-    haloes: Haloes
-    y_pixels: np.ndarray
-    x_pixels: np.ndarray
 
 
 class Field(NamedTuple):

@@ -4,12 +4,10 @@ import numpy as np
 from astropy.table import Table
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.cosmology import theta500_arcmin
-from clusterjax.simulation.haloes import cluster_density_per_deg2, sample_clusters
+from clusterjax.simulation.haloes import PlacedHaloes, cluster_density_per_deg2, sample_clusters
 from clusterjax.simulation.infrared.cutouts import paint_star_artefacts
 from clusterjax.simulation.infrared.field import (
     Field,
-    PlacedHaloes,
     area_deg2,
     member_sources,
     sample_field,
@@ -19,7 +17,7 @@ from clusterjax.simulation.infrared.populations import Sources, join
 from clusterjax.simulation.infrared.psf import BANDS, PIXEL_SCALE_ARCSEC
 from clusterjax.simulation.infrared.rendering import draw_psf_scale, pixel_noise, render
 from clusterjax.simulation.knobs import InfraredSky
-from clusterjax.simulation.truth import truth_rows, truth_table
+from clusterjax.simulation.truth import halo_rows, truth_rows, truth_table
 from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import SkyMap
 
@@ -100,24 +98,12 @@ def _background_wave(rng: np.random.Generator, shape: tuple[int, int]) -> np.nda
 def _truth_table(sky_map: SkyMap, field: Field, clusters: PlacedHaloes) -> Table:
     bright = field.stars.w1_mag < TRUTH_STARS_BRIGHTER_THAN_W1
     parts = [
-        _halo_rows("cluster", clusters),
-        _halo_rows("group", field.groups),
+        halo_rows("cluster", clusters),
+        halo_rows("group", field.groups),
         _star_rows("bright_star", Sources(*(column[bright] for column in field.stars))),
         _star_rows("agn", field.agn),
     ]
     return truth_table(sky_map, parts, ("redshift", "m500c_msun", "theta500_arcmin", "w1_mag"))
-
-
-def _halo_rows(object_type: str, placed: PlacedHaloes) -> Table:
-    mass, redshift = placed.haloes
-    return truth_rows(
-        object_type,
-        placed.y_pixels,
-        placed.x_pixels,
-        redshift=redshift,
-        m500c_msun=mass,
-        theta500_arcmin=theta500_arcmin(mass, redshift),
-    )
 
 
 def _star_rows(object_type: str, sources: Sources) -> Table:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.cosmology import theta500_arcmin
-from clusterjax.simulation.cutout import Cutout
+from clusterjax.simulation.cutout import POSITIVE_TYPE, Cutout
 from clusterjax.simulation.haloes import Haloes, sample_groups, sample_training_clusters
 from clusterjax.simulation.knobs import MICROWAVE_OBJECT_TYPES, MicrowaveSky
 from clusterjax.simulation.microwave.bands import (
@@ -41,7 +41,6 @@ from clusterjax.simulation.microwave.sources import (
 )
 from clusterjax.simulation.microwave.spectra import map_covariance
 
-POSITIVE_TYPE = "cluster"
 _CENTRE_SCATTER_PIXELS = 0.5  # of single sources
 _GROUP_MASSES_MSUN = (3e13, 1.2e14)
 _NEAR_MISS_ARCMIN = (4.0, 10.0)

@@ -1,16 +1,15 @@
 """Whole simulated microwave maps with the truth of what they hold."""
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
 from astropy.table import Table
-from jaxtyping import Float
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.cosmology import theta500_arcmin
 from clusterjax.simulation.haloes import (
     Haloes,
+    PlacedHaloes,
     cluster_density_per_deg2,
     group_density_per_deg2,
     sample_clusters,
@@ -29,7 +28,7 @@ from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS, GaussianFiel
 from clusterjax.simulation.microwave.painting import paint_haloes
 from clusterjax.simulation.microwave.sources import PointSources, cluster_sources, join
 from clusterjax.simulation.microwave.spectra import map_covariance
-from clusterjax.simulation.truth import truth_rows, truth_table
+from clusterjax.simulation.truth import halo_rows, truth_rows, truth_table
 from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import SkyMap
 
@@ -38,12 +37,6 @@ _GROUPS_ABOVE_MSUN = 3e13  # painted; fainter ones are left out with the Gaussia
 _MAP_STREAM = 7_002  # keeps a map's random numbers apart from those of cutouts with the same seed
 _MIN_SIDE_PIXELS, _MAX_SIDE_DEG = 64, 30
 _CAR_DEC_MAX_DEG = 10.0  # beyond it, plate-carree pixels are no squares on the sky
-
-
-class _Placed(NamedTuple):
-    haloes: Haloes
-    y_pixels: Float[np.ndarray, " n"]
-    x_pixels: Float[np.ndarray, " n"]
 
 
 def simulate_map(
@@ -106,8 +99,8 @@ def simulate_map(
     )
     bright = sources.flux_mjy > TRUTH_SOURCES_ABOVE_MJY
     parts = [
-        _halo_rows("cluster", clusters),
-        _halo_rows("group", groups),
+        halo_rows("cluster", clusters),
+        halo_rows("group", groups),
         _source_rows("radio", sources, bright & ~sources.dusty),
         _source_rows("dusty", sources, bright & sources.dusty),
     ]
@@ -132,29 +125,17 @@ def _sample_painted_groups(rng, count: int) -> Haloes:
     return sample_groups(rng, count, mass_min_msun=_GROUPS_ABOVE_MSUN)
 
 
-def _place(rng, grid: tuple[int, int], density_per_deg2: float, sample) -> _Placed:
+def _place(rng, grid: tuple[int, int], density_per_deg2: float, sample) -> PlacedHaloes:
     area_deg2 = grid[0] * grid[1] * (PIXEL_SCALE_ARCMIN / 60) ** 2
     haloes = sample(rng, int(rng.poisson(density_per_deg2 * area_deg2)))
     y, x = (rng.uniform(-0.5, side - 0.5, len(haloes.redshift)) for side in grid)
-    return _Placed(haloes, y, x)
+    return PlacedHaloes(haloes, y, x)
 
 
-def _sources_in(rng, sky: MicrowaveSky, placed: _Placed) -> PointSources:
+def _sources_in(rng, sky: MicrowaveSky, placed: PlacedHaloes) -> PointSources:
     hosts = rng.random(len(placed.y_pixels)) < sky.radio_in_clusters
     mass, redshift = (column[hosts] for column in placed.haloes)
     return cluster_sources(rng, sky, placed.y_pixels[hosts], placed.x_pixels[hosts], theta500_arcmin(mass, redshift))
-
-
-def _halo_rows(object_type: str, placed: _Placed) -> Table:
-    mass, redshift = placed.haloes
-    return truth_rows(
-        object_type,
-        placed.y_pixels,
-        placed.x_pixels,
-        redshift=redshift,
-        m500c_msun=mass,
-        theta500_arcmin=theta500_arcmin(mass, redshift),
-    )
 
 
 def _source_rows(object_type: str, sources: PointSources, rows: np.ndarray) -> Table:
