@@ -14,6 +14,7 @@ from clusterjax.errors import InputError
 from clusterjax.sky.fits import write_sky_map
 from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import SkyMap
+from tfds_builders.map_cutouts import plan
 from tfds_builders.map_cutouts.map_cutouts_dataset_builder import make_builder
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # array_record leaves its files to the collector
@@ -165,6 +166,23 @@ def test_maps_of_the_same_sky_with_objects_of_their_own(make, tmp_path):
         assert [name.rsplit("/", 1)[1] for name in found.builder_config.maps] == files
     with pytest.raises(InputError, match=r"no file fits .*none\*\.fits"):
         make_builder(DataConfig(data_dir=str(tmp_path), maps=(str(tmp_path / "none*.fits"),), **config))
+
+
+def test_maps_are_read_once_until_one_changes(make, monkeypatch, tmp_path):
+    """Each job of a run asks for the builder."""
+    opened = []
+    real = plan.open_map
+    monkeypatch.setattr(plan, "open_map", lambda *args: opened.append(args[0]) or real(*args))
+    sky = make_map()
+    first = make({"field": sky}, make_catalogue(sky))
+    settings = {"maps": first.builder_config.maps, "catalogue": str(tmp_path / "known.ecsv"), "simulated_size": SIZE}
+    config = DataConfig(data_dir=str(tmp_path / "data"), block_nside=64, exclusion_arcmin=15.0, **settings)
+    names = [make_builder(config).info.full_name for _ in range(3)]
+    assert len(opened) == 1
+    assert set(names) == {first.info.full_name}
+    (tmp_path / "field_a.fits").touch()
+    assert make_builder(config).info.full_name != first.info.full_name
+    assert len(opened) == 2
 
 
 def test_what_cannot_be(make, tmp_path):

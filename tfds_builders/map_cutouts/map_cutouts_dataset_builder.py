@@ -1,6 +1,7 @@
 """TFDS builder of cutouts from maps on disk: known objects of a catalogue against empty sky of the same footprint."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -151,8 +152,8 @@ def _border_level(image: np.ndarray) -> list[float]:
 def make_builder(config: DataConfig, sky=None) -> Builder:
     """The builder for ``config.maps`` and ``config.catalogue``; ``download_and_prepare()`` then cuts them all.
 
-    Reads all maps once. ``sky`` is not used: all builders are made by the same call. Raises :class:`InputError` for
-    whatever is wrong with the maps or the catalogue (see README.md).
+    Reads all maps, once in a program's life as long as no file changes. ``sky`` is not used: all builders are made by
+    the same call. Raises :class:`InputError` for whatever is wrong with the maps or the catalogue (see README.md).
     """
     del sky
     selection = Selection(
@@ -163,7 +164,8 @@ def make_builder(config: DataConfig, sky=None) -> Builder:
         seed=config.seed,
     )
     files = expand(config.maps)
-    rows, first = plan(files, config.catalogue, selection)
+    stamps = _file_stamps((*files, config.catalogue))
+    rows, bands, units, pixel_scale_arcsec = _planned(files, config.catalogue, selection, stamps)
     object_types = tuple(
         sorted(set(np.asarray(rows["object_type"]).tolist()), key=lambda name: (name != POSITIVE_TYPE, name))
     )
@@ -175,26 +177,43 @@ def make_builder(config: DataConfig, sky=None) -> Builder:
     maps = MapsConfig(
         maps=files,
         catalogue=config.catalogue,
-        bands=first.bands,
-        units=first.units,
-        pixel_scale_arcsec=float(first.pixel_scale_arcsec),
+        bands=bands,
+        units=units,
+        pixel_scale_arcsec=pixel_scale_arcsec,
         size=config.simulated_size,
         classes=("other", POSITIVE_TYPE) if config.binary else object_types,
         object_types=object_types,
         min_valid_fraction=config.min_valid_fraction,
         rows=rows,
     )
-    maps.name = f"maps-{_content_hash(maps)}"
+    maps.name = f"maps-{_content_hash(maps, stamps)}"
     with absl_errors_only():
         return Builder(config=maps, data_dir=config.data_dir)
 
 
-def _content_hash(maps: MapsConfig) -> str:
-    """Of all that the cutouts depend on; a map or catalogue that was written anew counts as another."""
-    files = [file for name in maps.maps for file in name.split("+")]
-    stats = [pathlib.Path(file.partition("[")[0]).stat() for file in files]
+@functools.lru_cache(maxsize=2)
+def _planned(
+    files: tuple[str, ...], catalogue: str, selection: Selection, stamps: tuple
+) -> tuple[Table, tuple[str, ...], str, float]:
+    """(rows, bands, units, pixel scale): every job of a run asks, and the maps may be large. ``stamps`` are the key."""
+    del stamps
+    rows, first = plan(files, catalogue, selection)
+    return rows, first.bands, first.units, float(first.pixel_scale_arcsec)
+
+
+def _file_stamps(names: tuple[str, ...]) -> tuple:
+    """(file, size, time of the last change) of each: a file that was written anew counts as another."""
+    paths = [pathlib.Path(file.partition("[")[0]) for name in names for file in name.split("+")]
+    stats = [path.stat() if path.is_file() else None for path in paths]
+    return tuple(
+        (str(path), stat and stat.st_size, stat and stat.st_mtime_ns) for path, stat in zip(paths, stats, strict=True)
+    )
+
+
+def _content_hash(maps: MapsConfig, stamps: tuple) -> str:
+    """Of all that the cutouts depend on."""
     content = [
-        [(file, stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)],
+        stamps,
         maps.size,
         maps.classes,
         maps.min_valid_fraction,

@@ -107,8 +107,8 @@ def plan_map(sky: SkyMap, objects: Table, selection: Selection, number: int) -> 
 def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Table, SkyMap]:
     """All cutouts of all maps, and the first map: bands, units and scale of the data set are its own.
 
-    Raises :class:`InputError` for maps of other bands or pixels than the first, and for a data set without train or
-    test cutouts of both kinds.
+    Raises :class:`InputError` for maps of other bands or pixels than the first, and for a split without
+    cutouts of both kinds.
     """
     if not maps:
         raise InputError("config.data.maps is empty; give FITS maps, the files of one map's bands joined by +")
