@@ -4,7 +4,7 @@ import itertools
 
 from flax import nnx
 
-from clusterjax.models.layers import ConvNorm, adaptive_average_pool, flatten
+from clusterjax.models.layers import ConvNorm, adaptive_average_pool, flatten, max_pool
 from clusterjax.models.registry import register_model
 
 _WIDTHS = (64, 32, 32, 32, 32, 32)
@@ -27,7 +27,7 @@ class CustomNetwork(nnx.Module):
         x = image
         for layer in self.layers:
             x = layer(x)
-            x = nnx.max_pool(x, (2, 2), strides=(2, 2), padding="SAME")
+            x = max_pool(x, 2, 2, "SAME")
         return flatten(adaptive_average_pool(x, 6, 6))
 
 

@@ -67,10 +67,13 @@ def batch_norm(num_features: int, *, epsilon: float = 1e-5, dtype, rngs: nnx.Rng
 
 
 def max_pool(
-    x: Float[Array, "batch y x feature"], size: int, stride: int, padding: int = 0
+    x: Float[Array, "batch y x feature"], size: int, stride: int, padding: int | str = 0
 ) -> Float[Array, "batch y2 x2 feature"]:
-    """The last rows that fill no window are dropped, as in PyTorch; padding is with -infinity."""
-    return nnx.max_pool(x, (size, size), strides=(stride, stride), padding=((padding, padding), (padding, padding)))
+    """Padding is with -infinity: a number for all sides, or "SAME" for TensorFlow's; without it the last rows that fill
+    no window are dropped, as in PyTorch."""
+    if not isinstance(padding, str):
+        padding = ((padding, padding), (padding, padding))
+    return cpu_kernels.max_pool(x, size, stride, padding)
 
 
 def average_pool(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clusterjax.models import cpu_kernels, create_model
 from clusterjax.models.cpu_kernels import plain_kernels
-from clusterjax.models.layers import conv, dense
+from clusterjax.models.layers import conv, dense, max_pool
 
 
 def value_and_gradients(layer, x, seed=0):
@@ -67,6 +67,32 @@ def test_convolutions_of_any_shape(size, stride, pads, image, features, depthwis
 def test_dense_layers(shape):
     x = jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
     assert_same(dense(7, 3, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0)), x)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    size=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    padding=st.one_of(st.integers(0, 2), st.just("SAME")),
+    image=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    ties=st.booleans(),
+)
+def test_max_pooling_of_any_shape(size, stride, padding, image, ties):
+    if padding != "SAME" and (2 * padding > size or min(image) + 2 * padding < size):
+        return
+    x = np.random.default_rng(1).normal(size=(2, *image, 3)).astype(np.float32)
+    x = np.round(x) if ties else x  # the gradient goes to the first of equals
+
+    def pool(x):
+        y = max_pool(x, size, stride, padding)
+        cotangent = jnp.asarray(np.random.default_rng(2).normal(size=y.shape), y.dtype)
+        return jnp.sum(y * cotangent), y
+
+    ours = jax.value_and_grad(pool, has_aux=True)(x)
+    with plain_kernels():
+        plain = jax.value_and_grad(pool, has_aux=True)(x)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5, rtol=0)
 
 
 def test_each_kernel_is_reached():
