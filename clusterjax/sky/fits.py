@@ -6,10 +6,12 @@ import os
 import pathlib
 import re
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.hdu.image import BITPIX2DTYPE
 from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
@@ -17,7 +19,7 @@ from astropy.wcs import WCS, FITSFixedWarning, Wcsprm
 from jaxtyping import Float
 
 from clusterjax.errors import InputError
-from clusterjax.sky.bands import Planes, join_images
+from clusterjax.sky.bands import ImageReader, Planes, join_images
 from clusterjax.sky.header import band_names, celestial_header, image_units
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
@@ -25,27 +27,49 @@ _PATH = str | os.PathLike
 
 
 @contextlib.contextmanager
-def _open(path: pathlib.Path) -> Iterator[fits.HDUList]:
-    """An open FITS file; whatever goes wrong while it is read is one :class:`InputError`."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+def _readable(path: pathlib.Path) -> Iterator[None]:
+    """Whatever goes wrong while ``path`` is read is one :class:`InputError`."""
     with warnings.catch_warnings():
         # Of headers that break the standard but can be read: nothing that a reader could do about them.
         warnings.simplefilter("ignore", VerifyWarning)
         # wcslib's own repairs of dates and units.
         warnings.simplefilter("ignore", FITSFixedWarning)
-        # Astropy only warns of a file that ends too early, and reads it as if nothing were missing.
-        warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
+        # Some surveys leave out the padding of the last block; _check_complete sees whether more is missing.
+        warnings.filterwarnings("ignore", "File may have been truncated", AstropyUserWarning)
         warnings.filterwarnings("error", "Error validating header", AstropyUserWarning)
         try:
-            # Opened here: astropy leaves a file open that it fails to read.
-            with path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
-                yield hdus
+            yield
         except InputError:
             raise
         except (OSError, EOFError, ValueError, TypeError, KeyError, VerifyError, AstropyUserWarning) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{path} cannot be read as FITS: {reason}") from error
+
+
+@contextlib.contextmanager
+def _open(path: pathlib.Path) -> Iterator[fits.HDUList]:
+    """An open FITS file, complete; raises :class:`InputError` for any other."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    # Opened here: astropy leaves a file open that it fails to read.
+    with _readable(path), path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
+        _check_complete(hdus, path)
+        yield hdus
+
+
+def _check_complete(hdus: fits.HDUList, path: pathlib.Path) -> None:
+    """Astropy only warns of a file that ends too early, and reads it as if nothing were missing."""
+    last = hdus[len(hdus) - 1]
+    where = last.fileinfo()
+    size = where["datSpan"] if isinstance(last, fits.CompImageHDU) else last.size  # the size it will have, unpacked
+    if _is_plain(path) and where["datLoc"] + size > path.stat().st_size:
+        raise EOFError(f"it is truncated, {path.stat().st_size} bytes long")
+
+
+def _is_plain(path: pathlib.Path) -> bool:
+    """True if the file's bytes are those of the FITS file: not gzip nor any other whole-file compression."""
+    with path.open("rb") as stream:
+        return stream.read(6) == b"SIMPLE"
 
 
 @contextlib.contextmanager
@@ -99,32 +123,68 @@ def _celestial_axes(header: fits.Header, num_axes: int, where: str) -> tuple[int
     return tuple(celestial)
 
 
-def _read_planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> Planes:
-    """One image HDU as native float32 with its celestial WCS."""
+def _planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> Planes:
+    """One image HDU with its celestial WCS, and where its pixels lie."""
     where = f"{path}[{hdu.name}]" if hdu.name and hdu.name != "PRIMARY" else str(path)
     header = celestial_header(hdu.header)
-    first, second = _celestial_axes(header, hdu.header["NAXIS"], where)
-    data = np.asarray(hdu.data, np.float32)
+    num_axes = len(hdu.shape)
+    first, second = _celestial_axes(header, num_axes, where)
     try:
         wcs = WCS(header, fobj=hdus, naxis=[first + 1, second + 1])
         wcs.wcs.set()
     except Exception as error:  # wcslib has a dozen types of error; each means that the header has no usable WCS
         raise InputError(f"{where} has a WCS that cannot be used: {' '.join(str(error).split())}") from error
     # NumPy's axes run the other way.
-    data = np.moveaxis(data, (data.ndim - 1 - second, data.ndim - 1 - first), (-2, -1))
-    data = np.moveaxis(data.reshape(-1, *data.shape[-2:]), 0, -1)
-    data = np.where(np.isfinite(data), data, np.float32(np.nan))
-    wcs.pixel_shape = (data.shape[1], data.shape[0])
-    return Planes(data, wcs, band_names(hdu.header, data.shape[2], path), image_units(hdu.header), where)
+    axes = (num_axes - 1 - second, num_axes - 1 - first)
+    ny, nx = (hdu.shape[axis] for axis in axes)
+    wcs.pixel_shape = (nx, ny)
+    names = band_names(hdu.header, int(np.prod(hdu.shape)) // (ny * nx), path)
+    source, scaling = _stored_pixels(hdu, hdus, path)
+    name = band_names(hdu.header, 1, path)[0]
+    return Planes(source, axes, wcs, names, name, image_units(hdu.header), where, scaling)
 
 
-def read_sky_map(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) -> SkyMap:
-    """Read an image of the sky: one file with all bands, or one file a band on the same grid.
+def _stored_pixels(hdu, hdus: fits.HDUList, path: pathlib.Path) -> tuple:
+    """(source, scaling) of :class:`~clusterjax.sky.bands.Planes`: nothing is read yet where the file allows that.
+
+    Plain images are mapped into memory, of tile-compressed ones (.fz) astropy unpacks the tiles that are asked for.
+    Of a file that is compressed as a whole (.gz) no part can be found without the rest: it is read into memory.
+    """
+    if isinstance(hdu, fits.CompImageHDU):
+        return _CompressedPixels(path, hdus.index_of(hdu), hdu.shape), (1.0, 0.0, None)
+    if not _is_plain(path):
+        return np.asarray(hdu.data, np.float32), (1.0, 0.0, None)
+    header = hdu.header
+    dtype = np.dtype(BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
+    source = np.memmap(path, dtype, "r", hdu.fileinfo()["datLoc"], tuple(hdu.shape)).view(np.ndarray)
+    blank = header.get("BLANK") if header["BITPIX"] > 0 else None
+    return source, (float(header.get("BSCALE", 1)), float(header.get("BZERO", 0)), blank)
+
+
+class _CompressedPixels:
+    """Sections of a tile-compressed image, whose file stays open."""
+
+    def __init__(self, path: pathlib.Path, index: int, shape: tuple[int, ...]):
+        self.shape = shape
+        self._path = path
+        stream = path.open("rb")
+        weakref.finalize(self, stream.close)
+        with _readable(path):
+            self._section = fits.open(stream, memmap=False)[index].section
+
+    def __getitem__(self, index: tuple) -> np.ndarray:
+        with _readable(self._path):
+            return np.asarray(self._section[index])
+
+
+def open_images(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) -> ImageReader:
+    """A map on disk, to be read by window: one file with all bands, or one file a band on the same grid.
 
     Takes any FITS image with a celestial WCS (also .gz and .fz): a plane, or a cube whose other axes are the bands.
     Of a file with several images those whose EXTNAME is a band are taken, else the first; ``map.fits[W1]`` or
     ``map.fits[2]`` names one. ``bands`` are the names, in order, that the map must have; planes whose own names
-    (BAND, BAND0..., FILTER) are just these in another order are put in this one.
+    (BAND, BAND0..., FILTER) are just these in another order are put in this one. Of one file a band with three planes
+    each (I, Q, U) the first is taken.
 
     Raises InputError for a file that is missing, truncated, or no FITS; without a celestial WCS; of another number
     of bands; on another grid; and for a band without any signal (all NaN or all equal).
@@ -135,8 +195,14 @@ def read_sky_map(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) 
     for given in paths:
         path, extension = _split_extension(given)
         with _open(path) as hdus:
-            images.extend(_read_planes(hdu, hdus, path) for hdu in _choose_images(hdus, path, extension, bands))
+            images.extend(_planes(hdu, hdus, path) for hdu in _choose_images(hdus, path, extension, bands))
     return join_images(images, bands)
+
+
+def read_sky_map(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) -> SkyMap:
+    """The whole of the map that :func:`open_images` opens, in memory."""
+    reader = open_images(paths, bands=bands)
+    return reader.read(0, 0, *reader.shape)
 
 
 def read_image(path: _PATH) -> Float[np.ndarray, "y x band"]:
@@ -207,9 +273,9 @@ def read_probability_map(path: _PATH) -> ProbabilityMap:
         header = hdus[0].header
         if "VALID_FRACTION" not in names or not {"WINDOW", "STRIDE", "PROVENAN"} <= set(header):
             raise InputError(f"{path} is not a score map; it has no WINDOW, STRIDE or extension VALID_FRACTION")
-        planes = _read_planes(hdus[0], hdus, path)
+        planes = _planes(hdus[0], hdus, path)
         return ProbabilityMap(
-            score=np.ascontiguousarray(planes.data[..., 0]),
+            score=planes.read(0, slice(None), slice(None)),
             valid_fraction=np.asarray(hdus["VALID_FRACTION"].data, np.float32),
             wcs=planes.wcs,
             window_pixels=int(header["WINDOW"]),
