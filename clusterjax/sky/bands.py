@@ -15,7 +15,7 @@ from clusterjax.sky.reader import MapReader
 _STOKES_PLANES = 3  # I, Q, U
 _GRID_TOLERANCE_PIXELS = 0.05  # files of one grid differ by rounding alone
 _ROWS_TOGETHER = 64  # of a compressed image: unpacking costs by the row
-_CHECKED_PIXELS = 4_000_000  # a band, read at a time to see whether a map has any signal
+_CHECKED_PIXELS = 500_000  # a band, read at a time to see whether a map has any signal
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ class PixelGrid:
 
     wcs: WCS
     shape: tuple[int, int]
+    turn: int | None = None  # columns after which the map goes on at its first, for one of the whole turn on disk
 
     def pixel_to_sky(self, y, x) -> tuple[np.ndarray, np.ndarray]:
         """ICRS (ra_deg, dec_deg) of 0-based pixels."""

@@ -171,8 +171,8 @@ def test_maps_of_the_same_sky_with_objects_of_their_own(make, tmp_path):
 def test_maps_are_read_once_until_one_changes(make, monkeypatch, tmp_path):
     """Each job of a run asks for the builder."""
     opened = []
-    real = plan.open_map
-    monkeypatch.setattr(plan, "open_map", lambda *args: opened.append(args[0]) or real(*args))
+    real = plan.open_entry
+    monkeypatch.setattr(plan, "open_entry", lambda *args: opened.append(args[0]) or real(*args))
     sky = make_map()
     first = make({"field": sky}, make_catalogue(sky))
     settings = {"maps": first.builder_config.maps, "catalogue": str(tmp_path / "known.ecsv"), "simulated_size": SIZE}

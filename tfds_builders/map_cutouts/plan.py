@@ -11,7 +11,7 @@ from astropy.table import Table, vstack
 from clusterjax.errors import InputError
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.sky.catalogues import read_table, with_positions
-from clusterjax.sky.fits import open_images
+from clusterjax.sky.open_map import open_map
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.regions import lies_inside_split, sky_block, split_of_block
 from clusterjax.sky.selection import draw_empty_positions
@@ -44,9 +44,9 @@ def expand(maps: Sequence[str]) -> tuple[str, ...]:
     return tuple(files)
 
 
-def open_map(name: str, bands: Sequence[str] | None = None) -> MapReader:
-    """The map of one entry of ``config.data.maps``: a FITS file, or one a band joined by ``+``."""
-    return open_images(name.split("+"), bands=bands)
+def open_entry(name: str, bands: Sequence[str] | None = None) -> MapReader:
+    """The map of one entry of ``config.data.maps``: a path, or one a band joined by ``+``."""
+    return open_map(name.split("+"), bands=bands)
 
 
 def read_objects(path: str) -> Table:
@@ -115,7 +115,7 @@ def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Tab
     objects = read_objects(catalogue)
     first, parts = None, []
     for number, name in enumerate(maps):
-        sky = open_map(name, first and first.bands)
+        sky = open_entry(name, first and first.bands)
         if first is None:
             first = sky
         elif abs(sky.pixel_scale_arcsec / first.pixel_scale_arcsec - 1) > 0.01:
