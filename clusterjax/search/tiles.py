@@ -17,7 +17,7 @@ import tqdm
 from jaxtyping import Float
 
 from clusterjax.search.windows import WindowGrid, check_any_scored, is_scored
-from clusterjax.sky.fits import replacing
+from clusterjax.sky.fits.files import replacing
 from clusterjax.sky.geometry import pixel_area_deg2, strided_wcs
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap

@@ -4,15 +4,36 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from clusterjax.errors import InputError
 from clusterjax.sky.fits import open_images
+from clusterjax.sky.fits.healpix import is_healpix
+from clusterjax.sky.healpix import HealpixReader
+from clusterjax.sky.hips import HipsReader, is_hips
 from clusterjax.sky.reader import MapReader
 
 
-def open_map(paths: Sequence[str | os.PathLike], *, bands: Sequence[str] | None = None) -> MapReader:
+def open_map(
+    paths: Sequence[str | os.PathLike],
+    *,
+    bands: Sequence[str] | None = None,
+    pixel_scale_arcsec: float | None = None,
+) -> MapReader:
     """The map at ``paths``: one path with all bands, or one a band. ``bands`` are the names that it must have.
 
-    FITS images (see :func:`~clusterjax.sky.fits.open_images`).
+    FITS images (see :func:`~clusterjax.sky.fits.open_images`), HEALPix files
+    (:class:`~clusterjax.sky.healpix.HealpixReader`) and HiPS folders (:class:`~clusterjax.sky.hips.HipsReader`).
+    ``pixel_scale_arcsec`` is that of windows of the last two, which have no flat pixels of their own.
     """
+    if isinstance(paths, str | os.PathLike) or not paths:
+        raise InputError(f"images={paths!r} must be a list of one path, or of one a band")
+    folders = [pathlib.Path(path) for path in paths]
+    if all(is_hips(folder) for folder in folders):
+        return HipsReader(folders, bands=bands and tuple(bands), pixel_scale_arcsec=pixel_scale_arcsec)
+    for folder in folders:
+        if folder.is_dir():
+            raise InputError(f"{folder} is a folder, but no HiPS: it has no file 'properties'")
+    if is_healpix(paths[0]):
+        return HealpixReader(paths, bands=bands, pixel_scale_arcsec=pixel_scale_arcsec)
     return open_images(paths, bands=bands)
 
 

@@ -4,7 +4,6 @@ import abc
 import functools
 
 import numpy as np
-from astropy.wcs import WCS
 from jaxtyping import Float
 
 from clusterjax.errors import InputError
@@ -19,9 +18,6 @@ class MapReader(PixelGrid, abc.ABC):
     :class:`~clusterjax.sky.skymap.SkyMap`) and ``where``, the map's name in messages.
     """
 
-    shape: tuple[int, int]
-    wcs: WCS
-    bands: tuple[str, ...]
     units: str
     where: str
 
@@ -29,10 +25,6 @@ class MapReader(PixelGrid, abc.ABC):
     def pixel_scale_arcsec(self) -> float:
         """The square root of the area of the central pixel."""
         return self.central_pixel_scale_arcsec()
-
-    @abc.abstractmethod
-    def pixels(self, y0: int, x0: int, ny: int, nx: int) -> Float[np.ndarray, "ny nx band"]:
-        """The window that begins at pixel (y0, x0), as native float32; NaN where there is no measurement or no map."""
 
     @abc.abstractmethod
     def values(self, ra_deg, dec_deg) -> Float[np.ndarray, "position band"]:

@@ -9,12 +9,11 @@ from jaxtyping import Bool, Float
 from clusterjax.sky.geometry import bounding_cap, pixel_scales_arcsec, pixel_to_sky, sky_area_deg2, sky_to_pixel
 
 
-class PixelGrid:
+class Grid:
     """Pixels on the sky: what has a ``wcs`` and a ``shape`` (ny, nx)."""
 
     wcs: WCS
     shape: tuple[int, int]
-    turn: int | None = None  # columns after which the map goes on at its first, for one of the whole turn on disk
 
     def pixel_to_sky(self, y, x) -> tuple[np.ndarray, np.ndarray]:
         """ICRS (ra_deg, dec_deg) of 0-based pixels."""
@@ -39,6 +38,29 @@ class PixelGrid:
     def bounding_cap(self) -> tuple[np.ndarray, float]:
         """Unit vector to the middle of the map, and the angle (rad) to its farthest border."""
         return bounding_cap(self.wcs, self.shape)
+
+
+class PixelGrid(Grid):
+    """A grid with values in ``bands``; of a map of the whole turn, ``turn`` columns on it goes on at its first."""
+
+    bands: tuple[str, ...]
+    turn: int | None = None
+
+    def pixels(self, y0: int, x0: int, ny: int, nx: int) -> Float[np.ndarray, "ny nx band"]:
+        """The window that begins at pixel (y0, x0), as native float32; NaN where there is no measurement or no map."""
+        raise NotImplementedError
+
+    def windows_around(self, ra_deg, dec_deg, size: int) -> Float[np.ndarray, "position size size band"]:
+        """Windows of ``size`` pixels a side, whole pixels of the map, about ICRS positions; see ``extract_cutouts``."""
+        y, x = self.sky_to_pixel(ra_deg, dec_deg)
+        images = np.full((y.size, size, size, len(self.bands)), np.nan, np.float32)
+        ny, nx = self.shape
+        for index in np.flatnonzero(np.isfinite(y) & np.isfinite(x)):
+            # Clipped so that positions far off do not overflow; a window that begins at -size or ny is off the map.
+            y0 = int(np.clip(np.rint(y[index] - (size - 1) / 2), -size, ny))
+            x0 = int(np.clip(np.rint(x[index] - (size - 1) / 2), -size, nx))
+            images[index] = self.pixels(y0, x0, size, size)
+        return images
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,7 +104,6 @@ class SkyMap(PixelGrid):
         return inside & self.valid[rows, columns]
 
     def pixels(self, y0: int, x0: int, ny: int, nx: int) -> Float[np.ndarray, "ny nx band"]:
-        """The window that begins at pixel (y0, x0); NaN off the map."""
         window = np.full((ny, nx, len(self.bands)), np.nan, np.float32)
         rows, columns = (slice(max(start, 0), max(start + length, 0)) for start, length in ((y0, ny), (x0, nx)))
         part = self.data[rows, columns]
@@ -92,7 +113,7 @@ class SkyMap(PixelGrid):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ProbabilityMap(PixelGrid):
+class ProbabilityMap(Grid):
     """Scores of a grid of windows over a :class:`SkyMap`.
 
     ``score`` (ny, nx) in [0, 1], NaN where the window was not scored; ``valid_fraction`` (ny, nx) float32 of

@@ -1,97 +1,27 @@
-"""FITS in and out: the one border to astropy.io.fits. Inside, everything is native float32 in (y, x, band) order."""
+"""FITS in and out: this package is the one border to astropy.io.fits.
 
-import contextlib
+Inside, everything is native float32 in (y, x, band) order.
+"""
+
 import json
 import os
 import pathlib
-import re
 import warnings
-import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.hdu.image import BITPIX2DTYPE
-from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.table import Table
-from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
-from astropy.wcs import WCS, FITSFixedWarning, Wcsprm
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS, Wcsprm
 from jaxtyping import Float
 
 from clusterjax.errors import InputError
 from clusterjax.sky.bands import ImageReader, Planes, join_images
+from clusterjax.sky.fits.files import PathLike, open_fits, replacing, split_extension
+from clusterjax.sky.fits.pixels import stored_pixels
 from clusterjax.sky.header import band_names, celestial_header, image_units
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
-
-_PATH = str | os.PathLike
-
-
-@contextlib.contextmanager
-def _readable(path: pathlib.Path) -> Iterator[None]:
-    """Whatever goes wrong while ``path`` is read is one :class:`InputError`."""
-    with warnings.catch_warnings():
-        # Of headers that break the standard but can be read: nothing that a reader could do about them.
-        warnings.simplefilter("ignore", VerifyWarning)
-        # wcslib's own repairs of dates and units.
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        # Some surveys leave out the padding of the last block; _check_complete sees whether more is missing.
-        warnings.filterwarnings("ignore", "File may have been truncated", AstropyUserWarning)
-        warnings.filterwarnings("error", "Error validating header", AstropyUserWarning)
-        try:
-            yield
-        except InputError:
-            raise
-        except (OSError, EOFError, ValueError, TypeError, KeyError, VerifyError, AstropyUserWarning) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"{path} cannot be read as FITS: {reason}") from error
-
-
-@contextlib.contextmanager
-def _open(path: pathlib.Path) -> Iterator[fits.HDUList]:
-    """An open FITS file, complete; raises :class:`InputError` for any other."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-    # Opened here: astropy leaves a file open that it fails to read.
-    with _readable(path), path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
-        _check_complete(hdus, path)
-        yield hdus
-
-
-def _check_complete(hdus: fits.HDUList, path: pathlib.Path) -> None:
-    """Astropy only warns of a file that ends too early, and reads it as if nothing were missing."""
-    last = hdus[len(hdus) - 1]
-    where = last.fileinfo()
-    size = where["datSpan"] if isinstance(last, fits.CompImageHDU) else last.size  # the size it will have, unpacked
-    if _is_plain(path) and where["datLoc"] + size > path.stat().st_size:
-        raise EOFError(f"it is truncated, {path.stat().st_size} bytes long")
-
-
-def _is_plain(path: pathlib.Path) -> bool:
-    """True if the file's bytes are those of the FITS file: not gzip nor any other whole-file compression."""
-    with path.open("rb") as stream:
-        return stream.read(6) == b"SIMPLE"
-
-
-@contextlib.contextmanager
-def replacing(path: _PATH) -> Iterator[pathlib.Path]:
-    """A path beside ``path`` to write to, which takes its place only when all went well."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _split_extension(path: _PATH) -> tuple[pathlib.Path, str | None]:
-    """``map.fits[W1]`` -> (map.fits, W1), CFITSIO's way to name an extension."""
-    match = re.fullmatch(r"(.+)\[([^\[\]]+)\]", os.fspath(path))
-    if match and not os.path.exists(path):
-        return pathlib.Path(match[1]), match[2]
-    return pathlib.Path(path), None
 
 
 def _choose_images(hdus: fits.HDUList, path: pathlib.Path, extension: str | None, bands) -> list:
@@ -139,45 +69,12 @@ def _planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> Planes:
     ny, nx = (hdu.shape[axis] for axis in axes)
     wcs.pixel_shape = (nx, ny)
     names = band_names(hdu.header, int(np.prod(hdu.shape)) // (ny * nx), path)
-    source, scaling = _stored_pixels(hdu, hdus, path)
+    source, scaling = stored_pixels(hdu, hdus, path)
     name = band_names(hdu.header, 1, path)[0]
     return Planes(source, axes, wcs, names, name, image_units(hdu.header), where, scaling)
 
 
-def _stored_pixels(hdu, hdus: fits.HDUList, path: pathlib.Path) -> tuple:
-    """(source, scaling) of :class:`~clusterjax.sky.bands.Planes`: nothing is read yet where the file allows that.
-
-    Plain images are mapped into memory, of tile-compressed ones (.fz) astropy unpacks the tiles that are asked for.
-    Of a file that is compressed as a whole (.gz) no part can be found without the rest: it is read into memory.
-    """
-    if isinstance(hdu, fits.CompImageHDU):
-        return _CompressedPixels(path, hdus.index_of(hdu), hdu.shape), (1.0, 0.0, None)
-    if not _is_plain(path):
-        return np.asarray(hdu.data, np.float32), (1.0, 0.0, None)
-    header = hdu.header
-    dtype = np.dtype(BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
-    source = np.memmap(path, dtype, "r", hdu.fileinfo()["datLoc"], tuple(hdu.shape)).view(np.ndarray)
-    blank = header.get("BLANK") if header["BITPIX"] > 0 else None
-    return source, (float(header.get("BSCALE", 1)), float(header.get("BZERO", 0)), blank)
-
-
-class _CompressedPixels:
-    """Sections of a tile-compressed image, whose file stays open."""
-
-    def __init__(self, path: pathlib.Path, index: int, shape: tuple[int, ...]):
-        self.shape = shape
-        self._path = path
-        stream = path.open("rb")
-        weakref.finalize(self, stream.close)
-        with _readable(path):
-            self._section = fits.open(stream, memmap=False)[index].section
-
-    def __getitem__(self, index: tuple) -> np.ndarray:
-        with _readable(self._path):
-            return np.asarray(self._section[index])
-
-
-def open_images(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) -> ImageReader:
+def open_images(paths: Sequence[PathLike], *, bands: Sequence[str] | None = None) -> ImageReader:
     """A map on disk, to be read by window: one file with all bands, or one file a band on the same grid.
 
     Takes any FITS image with a celestial WCS (also .gz and .fz): a plane, or a cube whose other axes are the bands.
@@ -193,27 +90,35 @@ def open_images(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) -
         raise InputError(f"images={paths!r} must be a list of one FITS file, or of one file a band")
     images = []
     for given in paths:
-        path, extension = _split_extension(given)
-        with _open(path) as hdus:
+        path, extension = split_extension(given)
+        with open_fits(path) as hdus:
             images.extend(_planes(hdu, hdus, path) for hdu in _choose_images(hdus, path, extension, bands))
     return join_images(images, bands)
 
 
-def read_sky_map(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) -> SkyMap:
+def read_sky_map(paths: Sequence[PathLike], *, bands: Sequence[str] | None = None) -> SkyMap:
     """The whole of the map that :func:`open_images` opens, in memory."""
     reader = open_images(paths, bands=bands)
     return reader.read(0, 0, *reader.shape)
 
 
-def read_image(path: _PATH) -> Float[np.ndarray, "y x band"]:
+def read_image(path: PathLike) -> Float[np.ndarray, "y x band"]:
     """The pixels alone of the first image of a FITS file, as native float32; it needs no WCS.
 
     A cube's axes beyond the first two (FITS order) become bands. Raises InputError as :func:`read_sky_map`.
     """
-    path, extension = _split_extension(path)
-    with _open(path) as hdus:
+    path, extension = split_extension(path)
+    with open_fits(path) as hdus:
         data = np.asarray(_choose_images(hdus, path, extension, None)[0].data, np.float32)
     return np.ascontiguousarray(np.moveaxis(data.reshape(-1, *data.shape[-2:]), 0, -1))
+
+
+def read_tile(path: PathLike) -> tuple[Float[np.ndarray, "y x"], str]:
+    """(pixels, BUNIT) of the first image of a file, whole, as native float32; it needs no WCS. Raises InputError."""
+    path = pathlib.Path(path)
+    with open_fits(path) as hdus:
+        hdu = _choose_images(hdus, path, None, None)[0]
+        return np.asarray(hdu.data, np.float32), image_units(hdu.header)
 
 
 def _wcs_hdus(wcs: WCS, data: np.ndarray) -> fits.HDUList:
@@ -233,7 +138,7 @@ def _add_provenance(header: fits.Header, provenance: dict) -> None:
         header.add_history(f"{key}: {value}".encode("ascii", "replace").decode())
 
 
-def write_sky_map(path: _PATH, sky: SkyMap, *, provenance: dict | None = None) -> None:
+def write_sky_map(path: PathLike, sky: SkyMap, *, provenance: dict | None = None) -> None:
     """Write (band, y, x) float32 with WCS, BUNIT and BAND0...; pixels that are not valid are written as NaN."""
     data = np.where(sky.valid[..., None], sky.data, np.float32(np.nan))
     hdus = _wcs_hdus(sky.wcs, np.ascontiguousarray(np.moveaxis(data, -1, 0)))
@@ -247,7 +152,7 @@ def write_sky_map(path: _PATH, sky: SkyMap, *, provenance: dict | None = None) -
         hdus.writeto(partial, overwrite=True)
 
 
-def write_probability_map(path: _PATH, probability_map: ProbabilityMap, *, provenance: dict | None = None) -> None:
+def write_probability_map(path: PathLike, probability_map: ProbabilityMap, *, provenance: dict | None = None) -> None:
     """Write the score (primary image) and the valid fraction (extension VALID_FRACTION), both with the grid's WCS.
 
     ``provenance`` (what made it: model, checkpoint, software version, date ...) is added to the map's own.
@@ -265,10 +170,10 @@ def write_probability_map(path: _PATH, probability_map: ProbabilityMap, *, prove
         hdus.writeto(partial, overwrite=True)
 
 
-def read_probability_map(path: _PATH) -> ProbabilityMap:
+def read_probability_map(path: PathLike) -> ProbabilityMap:
     """The inverse of :func:`write_probability_map`. Raises InputError for any other FITS file."""
     path = pathlib.Path(path)
-    with _open(path) as hdus:
+    with open_fits(path) as hdus:
         names = [hdu.name for hdu in hdus]
         header = hdus[0].header
         if "VALID_FRACTION" not in names or not {"WINDOW", "STRIDE", "PROVENAN"} <= set(header):
@@ -284,10 +189,10 @@ def read_probability_map(path: _PATH) -> ProbabilityMap:
         )
 
 
-def read_fits_table(path: _PATH) -> Table:
+def read_fits_table(path: PathLike) -> Table:
     """The first table of a FITS file, with the columns' comments (TCOMM) as descriptions. Raises InputError."""
     path = pathlib.Path(path)
-    with _open(path) as hdus:
+    with open_fits(path) as hdus:
         tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
             raise InputError(f"{path} holds no table")
@@ -300,7 +205,7 @@ def read_fits_table(path: _PATH) -> Table:
         return table
 
 
-def write_fits_table(path: _PATH, table: Table) -> None:
+def write_fits_table(path: PathLike, table: Table) -> None:
     """Write a table with units, and descriptions as TCOMM, where TOPCAT and fv show them."""
     with warnings.catch_warnings():
         # Metadata that is no FITS keyword stays in the ECSV file that is written beside this one.
