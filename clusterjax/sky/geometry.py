@@ -40,6 +40,8 @@ def make_wcs(
         wcs.wcs.crval = [ra_deg, 0.0]
         wcs.wcs.set()
         wcs.wcs.crpix = [(nx + 1) / 2, (ny + 1) / 2 - (wcs.all_world2pix(ra_deg, dec_deg, 1)[1] - wcs.wcs.crpix[1])]
+    else:
+        wcs.wcs.lonpole = 180.0  # the default but at dec 90, where it would turn the image by half a turn
     wcs.wcs.set()
     wcs.pixel_shape = (nx, ny)
     return wcs

@@ -79,7 +79,7 @@ class HealpixReader(SphereReader):
         paths: Sequence[str | os.PathLike],
         *,
         bands: Sequence[str] | None = None,
-        pixel_scale_arcsec: float | None = None,
+        pixel_scale_arcsec: float | int | None = None,
         interpolation: str = "nearest",
     ):
         tables = [open_healpix_table(path) for path in paths]

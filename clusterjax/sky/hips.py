@@ -32,7 +32,7 @@ class HipsReader(SphereReader):
         folders: list[pathlib.Path],
         *,
         bands: tuple[str, ...] | None = None,
-        pixel_scale_arcsec: float | None = None,
+        pixel_scale_arcsec: float | int | None = None,
         interpolation: str = "nearest",
     ):
         trees = [_Tree(folder, pixel_scale_arcsec) for folder in folders]
@@ -77,7 +77,7 @@ class HipsReader(SphereReader):
 class _Tree:
     """One HiPS folder at the order that is read."""
 
-    def __init__(self, folder: pathlib.Path, pixel_scale_arcsec: float | None):
+    def __init__(self, folder: pathlib.Path, pixel_scale_arcsec: float | int | None):
         self.folder, self.where = folder, str(folder)
         properties = _properties(folder)
         frame = properties.get("hips_frame", "equatorial")

@@ -16,7 +16,7 @@ def open_map(
     paths: Sequence[str | os.PathLike],
     *,
     bands: Sequence[str] | None = None,
-    pixel_scale_arcsec: float | None = None,
+    pixel_scale_arcsec: float | int | None = None,
 ) -> MapReader:
     """The map at ``paths``: one path with all bands, or one a band. ``bands`` are the names that it must have.
 

@@ -45,7 +45,7 @@ class MapReader(PixelGrid, abc.ABC):
             wcs.pixel_shape = (nx, ny)
         return SkyMap(data, wcs, np.isfinite(data).all(axis=2), self.bands, self.units)
 
-    def read_around(self, ra_deg: float, dec_deg: float, size: int) -> SkyMap:
+    def read_around(self, ra_deg: float | int, dec_deg: float | int, size: int) -> SkyMap:
         """The window of ``size`` pixels a side about an ICRS position, centred within half a pixel.
 
         Raises :class:`InputError` for a position that the map's projection cannot show.

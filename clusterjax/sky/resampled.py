@@ -27,7 +27,7 @@ class ResampledReader(MapReader):
         units: str,
         where: str,
         cap: tuple[Float[np.ndarray, " 3"], float],
-        pixel_scale_arcsec: float,
+        pixel_scale_arcsec: float | int,
     ):
         self.bands, self.units, self.where = bands, units, where
         self._cap, self._scale_arcsec = cap, pixel_scale_arcsec
@@ -74,7 +74,7 @@ class ResampledReader(MapReader):
             window[:] = self.sample(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
         return windows
 
-    def read_around(self, ra_deg: float, dec_deg: float, size: int) -> SkyMap:
+    def read_around(self, ra_deg: float | int, dec_deg: float | int, size: int) -> SkyMap:
         """The gnomonic window of ``size`` pixels a side centred on an ICRS position, north up."""
         data = self.windows_around(ra_deg, dec_deg, size)[0]
         wcs = make_wcs((size, size), ra_deg=ra_deg, dec_deg=dec_deg, pixel_scale_arcsec=self._scale_arcsec)
@@ -88,7 +88,7 @@ class ResampledReader(MapReader):
         return SkyMap(data, wcs, np.isfinite(data).all(axis=2), self.bands, self.units)
 
 
-def _grid(middle: np.ndarray, radius: float, scale_arcsec: float) -> tuple[WCS, tuple[int, int]]:
+def _grid(middle: np.ndarray, radius: float, scale_arcsec: float | int) -> tuple[WCS, tuple[int, int]]:
     """One grid for all of a cap."""
     ra, dec = float(np.degrees(np.arctan2(middle[1], middle[0])) % 360), float(np.degrees(np.arcsin(middle[2])))
     if radius <= _WIDEST_TANGENT_RAD:

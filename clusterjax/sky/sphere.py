@@ -52,7 +52,7 @@ class SphereReader(ResampledReader):
         units: str,
         where: str,
         cells: tuple[int, Int[np.ndarray, " cell"]] | None,
-        pixel_scale_arcsec: float | None = None,
+        pixel_scale_arcsec: float | int | None = None,
         interpolation: str = "nearest",
     ):
         if interpolation not in INTERPOLATIONS:
@@ -76,7 +76,8 @@ class SphereReader(ResampledReader):
         if nearest or self.interpolation == "nearest":
             found[known] = self.cell_values(xyz_to_healpix(*flat[known].T, self.nside, order=self.order))
         else:
-            longitude = np.arctan2(flat[known, 1], flat[known, 0]) * u.rad
+            # astropy-healpix gives wrong weights for negative longitudes.
+            longitude = np.arctan2(flat[known, 1], flat[known, 0]) % (2 * np.pi) * u.rad
             latitude = np.arcsin(np.clip(flat[known, 2], -1, 1)) * u.rad
             cells, weights = bilinear_interpolation_weights(longitude, latitude, self.nside, order=self.order)
             values = self.cell_values(cells.ravel()).reshape(*cells.shape, -1)
