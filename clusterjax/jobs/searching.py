@@ -14,6 +14,7 @@ from clusterjax import __version__
 from clusterjax.config import SearchConfig
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network
+from clusterjax.jobs.map_checks import warn_of_differences
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
@@ -151,8 +152,8 @@ def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | Non
     known = with_positions(read_table(search.catalogue)) if search.catalogue else None
     all_bands = network.facts.preprocess.statistics.bands
     if search.images:
-        sky = open_map(search.images, bands=all_bands)
-        _warn_of_differences(sky, network)
+        sky = open_map(search.images, bands=all_bands, pixel_scale_arcsec=network.facts.pixel_scale_arcsec)
+        warn_of_differences(sky, network)
         return sky, known
     if config.sky is None:
         raise InputError(
@@ -168,22 +169,6 @@ def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | Non
         cluster_boost=search.cluster_boost,
     )
     return sky, truth if known is None else known
-
-
-def _warn_of_differences(sky: SkyMap | MapReader, network: Network) -> None:
-    """Of the map from what the network was trained on, where both are known."""
-    units = network.facts.units
-    if units and sky.units != units:
-        say(
-            f"warning: the map is in {sky.units or 'unknown units (it has no BUNIT)'}, the network was trained on "
-            f"{units}; its scores mean little until the map is converted"
-        )
-    trained = network.facts.pixel_scale_arcsec
-    if trained is not None and abs(sky.pixel_scale_arcsec / trained - 1) > 0.02:
-        say(
-            f'warning: the map has {sky.pixel_scale_arcsec:.3f}" pixels, the network was trained on {trained:.3f}"; '
-            "its scores mean little until the map is resampled"
-        )
 
 
 def _detect_and_match(
