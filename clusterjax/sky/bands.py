@@ -115,12 +115,13 @@ class ImageReader(MapReader):
         return found
 
 
-def join_images(images: Sequence[Planes], bands: Sequence[str] | None) -> ImageReader:
+def join_images(images: Sequence[Planes], bands: Sequence[str] | None, *, check_signal: bool = True) -> ImageReader:
     """One map of all planes. ``bands`` are the names that it must have; planes whose own names are just these, in
     another order, are put in this one, others take them in the order they come. Of one file a band with three planes
     each, which is how polarised maps (I, Q, U) come, the first plane is taken.
 
-    Raises InputError for images on different grids, another number of bands, and a band without any signal.
+    Raises InputError for images on different grids, another number of bands, and a band without any signal
+    unless that is not to be looked for.
     """
     for image in images[1:]:
         _check_same_grid(images[0], image)
@@ -141,7 +142,8 @@ def join_images(images: Sequence[Planes], bands: Sequence[str] | None) -> ImageR
     units = [image.units for image, _ in planes]
     unit = units[0] if len(set(units)) == 1 else ", ".join(units)
     reader = ImageReader(planes, names, unit, where)
-    _check_signal(reader)
+    if check_signal:
+        _check_signal(reader)
     return reader
 
 

@@ -10,6 +10,7 @@ from clusterjax.sky.fits.healpix import is_healpix
 from clusterjax.sky.healpix import HealpixReader
 from clusterjax.sky.hips import HipsReader, is_hips
 from clusterjax.sky.reader import MapReader
+from clusterjax.sky.tile_folder import TileFolderReader
 
 
 def open_map(
@@ -21,17 +22,19 @@ def open_map(
     """The map at ``paths``: one path with all bands, or one a band. ``bands`` are the names that it must have.
 
     FITS images (see :func:`~clusterjax.sky.fits.open_images`), HEALPix files
-    (:class:`~clusterjax.sky.healpix.HealpixReader`) and HiPS folders (:class:`~clusterjax.sky.hips.HipsReader`).
-    ``pixel_scale_arcsec`` is that of windows of the last two, which have no flat pixels of their own.
+    (:class:`~clusterjax.sky.healpix.HealpixReader`), HiPS folders (:class:`~clusterjax.sky.hips.HipsReader`) and
+    folders of tiles of all bands (:class:`~clusterjax.sky.tile_folder.TileFolderReader`). ``pixel_scale_arcsec`` is
+    that of windows of HEALPix and HiPS, which have no flat pixels of their own.
     """
     if isinstance(paths, str | os.PathLike) or not paths:
         raise InputError(f"images={paths!r} must be a list of one path, or of one a band")
     folders = [pathlib.Path(path) for path in paths]
     if all(is_hips(folder) for folder in folders):
         return HipsReader(folders, bands=bands and tuple(bands), pixel_scale_arcsec=pixel_scale_arcsec)
-    for folder in folders:
-        if folder.is_dir():
-            raise InputError(f"{folder} is a folder, but no HiPS: it has no file 'properties'")
+    if folders[0].is_dir():
+        if len(folders) > 1:
+            raise InputError(f"{folders[0]} is no HiPS; give one folder with the tiles of all bands")
+        return TileFolderReader(folders[0], bands=bands)
     if is_healpix(paths[0]):
         return HealpixReader(paths, bands=bands, pixel_scale_arcsec=pixel_scale_arcsec)
     return open_images(paths, bands=bands)

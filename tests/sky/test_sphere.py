@@ -256,7 +256,7 @@ def test_real_planck_tiles_are_the_maps_made_of_them(shared_data, tmp_path):
             lambda at: [write_hips(at / "h", width=8, hips_tile_width=16)],
             r"has \(8, 8\) pixels; hips_tile_width says 16",
         ),
-        (lambda at: [at], "is a folder, but no HiPS: it has no file 'properties'"),
+        (lambda at: [at], "holds no FITS images, nor is it a HiPS"),
         (lambda at: [], r"images=\[\] must be a list of one path"),
     ],
 )

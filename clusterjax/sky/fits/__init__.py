@@ -74,7 +74,16 @@ def _planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> Planes:
     return Planes(source, axes, wcs, names, name, image_units(hdu.header), where, scaling)
 
 
-def open_images(paths: Sequence[PathLike], *, bands: Sequence[str] | None = None) -> ImageReader:
+def read_planes(path: PathLike) -> Planes:
+    """The first image of a file, of which only the header is read. Raises InputError."""
+    path, extension = split_extension(path)
+    with open_fits(path) as hdus:
+        return _planes(_choose_images(hdus, path, extension, None)[0], hdus, path)
+
+
+def open_images(
+    paths: Sequence[PathLike], *, bands: Sequence[str] | None = None, check_signal: bool = True
+) -> ImageReader:
     """A map on disk, to be read by window: one file with all bands, or one file a band on the same grid.
 
     Takes any FITS image with a celestial WCS (also .gz and .fz): a plane, or a cube whose other axes are the bands.
@@ -84,7 +93,7 @@ def open_images(paths: Sequence[PathLike], *, bands: Sequence[str] | None = None
     each (I, Q, U) the first is taken.
 
     Raises InputError for a file that is missing, truncated, or no FITS; without a celestial WCS; of another number
-    of bands; on another grid; and for a band without any signal (all NaN or all equal).
+    of bands; on another grid; and, if ``check_signal``, for a band without any signal (all NaN or all equal).
     """
     if isinstance(paths, str | os.PathLike) or not paths:
         raise InputError(f"images={paths!r} must be a list of one FITS file, or of one file a band")
@@ -93,7 +102,7 @@ def open_images(paths: Sequence[PathLike], *, bands: Sequence[str] | None = None
         path, extension = split_extension(given)
         with open_fits(path) as hdus:
             images.extend(_planes(hdu, hdus, path) for hdu in _choose_images(hdus, path, extension, bands))
-    return join_images(images, bands)
+    return join_images(images, bands, check_signal=check_signal)
 
 
 def read_sky_map(paths: Sequence[PathLike], *, bands: Sequence[str] | None = None) -> SkyMap:
