@@ -61,14 +61,15 @@ def scan(session: Session) -> None:
         return
     sky, sources = _open_map(config, network)
     tiles = _tiles_folder(folder, made_from)
+    resumed = any(tiles.glob("tile_*"))
+    if resumed:
+        say(f"going on with a scan that was stopped: {tiles}")
     started = time.perf_counter()
     probability_map = search_map(network, sky, config.search, session.mesh, folder=tiles)
     seconds = time.perf_counter() - started
     num_windows = int(np.isfinite(probability_map.score).sum())
-    say(
-        f"scanned {num_windows} windows, {probability_map.area_deg2:.2f} deg2, in {seconds:.0f} s "
-        f"({num_windows / seconds:.0f} windows/s, compilation included)"
-    )
+    rate = "the rest of a scan" if resumed else f"{num_windows / seconds:.0f} windows/s, compilation included"
+    say(f"scanned {num_windows} windows, {probability_map.area_deg2:.2f} deg2, in {seconds:.0f} s ({rate})")
     provenance = {
         "model": network.config.model.name,
         "checkpoint": network.source,
@@ -100,8 +101,6 @@ def _tiles_folder(folder: pathlib.Path, made_from: dict) -> pathlib.Path:
         shutil.rmtree(tiles, ignore_errors=True)
         tiles.mkdir(parents=True)
         write_json(tiles / "made_from.json", mark)
-    elif any(tiles.glob("tile_*")):
-        say(f"going on with a scan that was stopped: {tiles}")
     return tiles
 
 
