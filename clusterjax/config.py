@@ -48,7 +48,7 @@ class DataConfig:
     simulated_size: int = 64  # pixels a side of the cutouts that are simulated or cut from maps
     object_fractions: dict[str, float] = dataclasses.field(default_factory=lambda: dict(INFRARED_FRACTIONS))
     seed: int = 0  # of the simulated data set; the experiment's own seed does not change the data
-    num_processes: int | None = None  # that simulate; None: one a core
+    num_processes: int | None = None  # that simulate or cut; None: one a core
     binary: bool = True  # cluster or other; False: a class for each type of object (of map_cutouts too)
     # labelled_images only
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
@@ -58,7 +58,8 @@ class DataConfig:
     test_fraction: float = 0.2
     skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
     # map_cutouts only
-    maps: tuple[str, ...] = ()  # FITS maps (* and ? for several); the files of one map's bands joined by +
+    # FITS or HEALPix files, HiPS folders, folders of tiles (* and ? for several); those of one map's bands joined by +
+    maps: tuple[str, ...] = ()
     catalogue: str = (
         ""  # the known objects: a table with ra, dec; object_type (or label), redshift, m500c_msun if known
     )
@@ -150,7 +151,7 @@ class TrainingConfig:
 class SearchConfig:
     """Scan and candidates. ``images`` empty: scan a fresh simulated map."""
 
-    images: tuple[str, ...] = ()  # FITS: one file with all bands, or one file a band
+    images: tuple[str, ...] = ()  # a map as in data.maps: one path with all bands, or one a band
     catalogue: str = ""  # known objects to match with: a table with ra, dec
     positive_class: str = "cluster"
     stride: int = 8  # pixels

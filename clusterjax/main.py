@@ -23,7 +23,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "For evaluate and scan: a workdir, its checkpoints folder, or one step's folder."
 )
-_MAP = flags.DEFINE_multi_string("map", None, "For scan: a FITS image with all bands, or one file a band (repeat it).")
+_MAP = flags.DEFINE_multi_string(
+    "map", None, "For scan: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it)."
+)
 _CATALOGUE = flags.DEFINE_string("catalogue", None, "For scan: a table of known objects to match candidates with.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod slice or cluster first.")
 

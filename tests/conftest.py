@@ -9,7 +9,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ["MPLBACKEND"] = "Agg"
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -21,6 +23,26 @@ def shared_data() -> pathlib.Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture
+def sparse_map(tmp_path):
+    """``sparse_map(name, shape, wcs)``: a FITS image of zeros with a few ones, larger than the disk space it takes."""
+
+    def write(name: str, shape: tuple[int, int], wcs) -> pathlib.Path:
+        header = fits.Header([("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 2), ("NAXIS1", shape[1])])
+        header["NAXIS2"] = shape[0]
+        header.update(wcs.to_header())
+        path = tmp_path / name
+        header.tofile(path)
+        start = path.stat().st_size
+        with path.open("r+b") as stream:
+            stream.seek(start + 4 * (shape[0] * shape[1] // 2))
+            np.ones(7, ">f4").tofile(stream)
+            stream.truncate(start + -(-4 * shape[0] * shape[1] // 2880) * 2880)
+        return path
+
+    return write
 
 
 TINY_CONFIG = '''

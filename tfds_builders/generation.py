@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import errno
 import fcntl
+import functools
 import itertools
 import multiprocessing
 import os
@@ -59,7 +60,7 @@ def _interrupt_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run_chunk[Task, Result](function: Callable[[Task], Result], chunk: list[Task]) -> list[Result]:
+def _one_by_one[Task, Result](function: Callable[[Task], Result], chunk: list[Task]) -> list[Result]:
     return [function(task) for task in chunk]
 
 
@@ -75,7 +76,7 @@ def _in_processes(function, chunks: list[list], num_processes: int) -> Iterator[
         # A submission may start processes, and Ctrl-C would kill one that has not reached _start_worker yet.
         with _main_hidden(), _interrupt_held_back():
             for chunk in itertools.islice(remaining, count):
-                waiting.append(executor.submit(_run_chunk, function, chunk))
+                waiting.append(executor.submit(function, chunk))
 
     try:
         submit(_CHUNKS_AHEAD * num_processes)
@@ -123,16 +124,20 @@ def generate_in_parallel[Task, Result](
     description: str = "",
     unit: str = "example",
     chunk_size: int = 32,
+    by_chunk: bool = False,
 ) -> Iterator[Result]:
     """``function(task)`` for each of ``tasks``, in order, with a progress bar that shows rate and time left.
 
     ``function`` must be importable by name (or a ``functools.partial`` of such) and depend on its task alone, so that
     the results do not depend on ``num_processes`` (None: one a core). Work of a few seconds is done in this process,
-    since workers take seconds to start. An exception in a worker is raised here and the rest of the work is dropped;
-    so it is at Ctrl-C, once the chunk at work is done.
+    since workers take seconds to start. ``by_chunk``: the function takes a list of ``chunk_size`` tasks (the last time
+    fewer) and gives the list of their results. An exception in a worker is raised here and the rest of the work is
+    dropped; so it is at Ctrl-C, once the chunk at work is done.
     """
     tasks = list(tasks)
     chunks = [tasks[start : start + chunk_size] for start in range(0, len(tasks), chunk_size)]
+    if not by_chunk:
+        function = functools.partial(_one_by_one, function)
     num_processes = min(num_processes or len(os.sched_getaffinity(0)), len(chunks))
     with (
         _interrupted_between_results() as check_interrupt,
@@ -149,7 +154,7 @@ def _chunk_results(function: Callable, chunks: list[list], num_processes: int) -
     """The chunks' results in order: in processes if the first chunk shows that they are worth starting."""
     start = time.perf_counter()
     for done, chunk in enumerate(chunks, start=1):
-        yield _run_chunk(function, chunk)
+        yield function(chunk)
         seconds_left = (time.perf_counter() - start) / done * (len(chunks) - done)
         if num_processes > 1 and seconds_left > _WORTH_STARTING_SECONDS:
             yield from _in_processes(function, chunks[done:], num_processes)

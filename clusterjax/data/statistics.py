@@ -116,20 +116,29 @@ def fit_band_statistics(pixels: Float[np.ndarray, "*pixels band"], bands: Sequen
     bands = tuple(bands)
     if pixels.shape[-1] != len(bands):
         raise ValueError(f"{pixels.shape[-1]} bands in the pixels, {len(bands)} names: {bands}")
-    flat = np.asarray(pixels, np.float64).reshape(-1, len(bands))
-    location = np.nanmedian(flat, axis=0)
-    scale = _MAD_TO_SIGMA * np.nanmedian(np.abs(flat - location), axis=0)
+    # Band by band: one row of numbers is reduced several times as quickly as a column among others.
+    fits = [_fit_band(pixels[..., index]) for index in range(len(bands))]
+    location, scale, moments, quantiles = zip(*fits, strict=True)
+    standardise = {
+        stretch: {name: tuple(of_band[stretch][name] for of_band in moments) for name in ("mean", "std")}
+        for stretch in STRETCHES
+    }
+    return BandStatistics(bands, location, scale, standardise, quantiles)
+
+
+def _fit_band(pixels: np.ndarray) -> tuple[float, float, dict[str, dict[str, float]], tuple[float, ...]]:
+    """(location, scale, moments of each stretch, quantiles) of one band."""
+    flat = np.asarray(pixels, np.float64).ravel()
+    flat = flat[~np.isnan(flat)] if not np.isnan(flat).all() else flat[:1]  # of nothing, nothing is known: NaN
+    location = np.median(flat)
+    units = flat - location
+    scale = _MAD_TO_SIGMA * np.median(np.abs(units))
     # Images with more than half of their pixels equal (a black sky) have no MAD.
-    scale = np.where(scale > 0, scale, np.nanstd(flat, axis=0))
-    scale = np.where(scale > 0, scale, 1.0)
-    units = (flat - location) / scale
-    standardise = {}
+    scale = next((value for value in (scale, np.std(flat)) if value > 0), 1.0)
+    units /= scale
+    moments = {}
     for name in STRETCHES:
         stretched = stretch_pixels(name, units)
-        std = np.nanstd(stretched, axis=0)
-        standardise[name] = {
-            "mean": tuple(np.nanmean(stretched, axis=0).tolist()),
-            "std": tuple(np.where(std > 0, std, 1.0).tolist()),
-        }
-    quantiles = tuple(map(tuple, np.nanquantile(flat, QUANTILE_PROBABILITIES, axis=0).T.tolist()))
-    return BandStatistics(bands, tuple(location.tolist()), tuple(scale.tolist()), standardise, quantiles)
+        std = float(np.std(stretched))
+        moments[name] = {"mean": float(np.mean(stretched)), "std": std if std > 0 else 1.0}
+    return float(location), float(scale), moments, tuple(np.quantile(flat, QUANTILE_PROBABILITIES).tolist())

@@ -24,7 +24,8 @@ from clusterjax.report.contents import Gallery, LrRange, Predictions, Report, Su
 from clusterjax.report.galleries import choose_examples, make_gallery
 from clusterjax.report.html import write_report
 from clusterjax.sky.catalogues import read_table
-from clusterjax.sky.fits import read_probability_map, read_sky_map
+from clusterjax.sky.fits import read_probability_map
+from clusterjax.sky.open_map import open_map
 from clusterjax.training.writer import read_metrics
 
 
@@ -131,7 +132,7 @@ def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:
     return Survey(
         probability_map=read_probability_map(folder / "score.fits"),
         detections=read_table(folder / "candidates.fits"),
-        sky_map=read_sky_map(images),
+        sky_map=open_map(images),
         sources=optional("sources"),
         summary=summary,
         completeness_curve=optional("completeness_curve"),

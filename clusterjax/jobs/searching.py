@@ -2,6 +2,9 @@
 
 import dataclasses
 import datetime
+import functools
+import pathlib
+import shutil
 import time
 
 import numpy as np
@@ -11,25 +14,30 @@ from clusterjax import __version__
 from clusterjax.config import SearchConfig
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network
+from clusterjax.jobs.map_checks import warn_of_differences
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
 from clusterjax.report.survey import score_map_png
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, match_radii, summarise
-from clusterjax.search.scan import scan_map
+from clusterjax.search.scan import make_score_windows, scan_map
+from clusterjax.search.tiles import TILE_PIXELS, scan_tiles
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import survey_of
 from clusterjax.simulation.microwave.filters import cluster_snr
 from clusterjax.simulation.skies import simulation_of
 from clusterjax.sky.catalogues import read_table, with_positions, write_table
-from clusterjax.sky.fits import read_sky_map, write_probability_map, write_sky_map
+from clusterjax.sky.fits import write_probability_map, write_sky_map
+from clusterjax.sky.open_map import file_stamps, open_map
+from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 from clusterjax.training.step import make_predict
 
 MASS_EDGES_MSUN = (1e14, 1.5e14, 2e14, 3e14, 5e14, 1e15)
 COMPLETE_ABOVE_MSUN = 3e14
 _LOWEST_THRESHOLD = 0.05  # of the completeness curve
+_MOST_FILTERED_PIXELS = 6000**2  # the filter works on the Fourier transform of all bands
 _LOWEST_CLASSICAL_SCORE = 0.9  # S/N 2.2
 
 
@@ -52,14 +60,16 @@ def scan(session: Session) -> None:
         say(f"scan with {network.source} is done: {folder}")
         return
     sky, sources = _open_map(config, network)
+    tiles = _tiles_folder(folder, made_from)
+    resumed = any(tiles.glob("tile_*"))
+    if resumed:
+        say(f"going on with a scan that was stopped: {tiles}")
     started = time.perf_counter()
-    probability_map = search_map(network, sky, config.search, session.mesh)
+    probability_map = search_map(network, sky, config.search, session.mesh, folder=tiles)
     seconds = time.perf_counter() - started
     num_windows = int(np.isfinite(probability_map.score).sum())
-    say(
-        f"scanned {num_windows} windows, {probability_map.area_deg2:.2f} deg2, in {seconds:.0f} s "
-        f"({num_windows / seconds:.0f} windows/s, compilation included)"
-    )
+    rate = "the rest of a scan" if resumed else f"{num_windows / seconds:.0f} windows/s, compilation included"
+    say(f"scanned {num_windows} windows, {probability_map.area_deg2:.2f} deg2, in {seconds:.0f} s ({rate})")
     provenance = {
         "model": network.config.model.name,
         "checkpoint": network.source,
@@ -78,34 +88,56 @@ def scan(session: Session) -> None:
         folder / "summary.json",
         {"made_from": made_from, "seconds": seconds, "num_windows": num_windows, "provenance": provenance, **summary},
     )
+    shutil.rmtree(tiles)
     say(f"score map and {summary['num_detections']} candidates: {folder}")
 
 
-def search_map(network: Network, sky: SkyMap, config: SearchConfig, mesh) -> ProbabilityMap:
-    """Scan ``sky`` with the network, its own window size and normalisation."""
+def _tiles_folder(folder: pathlib.Path, made_from: dict) -> pathlib.Path:
+    """Where finished tiles wait for the rest; emptied if they are of another map, network or software."""
+    tiles = folder / "tiles"
+    stamps = file_stamps(made_from["search"]["images"])
+    mark = {"made_from": {**made_from, "files": stamps, "software": __version__, "tile_pixels": TILE_PIXELS}}
+    if not is_done(tiles / "made_from.json", mark["made_from"]):
+        shutil.rmtree(tiles, ignore_errors=True)
+        tiles.mkdir(parents=True)
+        write_json(tiles / "made_from.json", mark)
+    return tiles
+
+
+def search_map(
+    network: Network, sky: SkyMap | MapReader, config: SearchConfig, mesh, *, folder: pathlib.Path | None = None
+) -> ProbabilityMap:
+    """Scan ``sky`` with the network, its own window size and normalisation; finished tiles are kept in ``folder``."""
     positive = network.facts.class_index(config.positive_class)
     predict_classes = make_predict(network.graphdef)
     params, model_state = network.state.params, network.state.model_state
-    return scan_map(
-        lambda images: predict_classes(params, model_state, images)[:, positive],
-        sky,
-        size=network.facts.image_size,
-        stride=config.stride,
-        batch_size=config.batch_size,
-        transform=network.facts.preprocess,
-        mesh=mesh,
-        min_valid_fraction=config.min_valid_fraction,
-    )
+    size, transform = network.facts.image_size, network.facts.preprocess
+
+    def predict(images):
+        return predict_classes(params, model_state, images)[:, positive]
+
+    windows = {"size": size, "stride": config.stride, "min_valid_fraction": config.min_valid_fraction}
+    score_piece = functools.partial(
+        scan_map, predict, **windows, batch_size=config.batch_size, transform=transform, mesh=mesh,
+        score_windows=make_score_windows(predict, transform, size, mesh),
+    )  # fmt: skip
+
+    return scan_tiles(score_piece, sky, **windows, folder=folder)
 
 
-def _filter_map(knobs, sky: SkyMap, folder, *, simulated: bool) -> ProbabilityMap | None:
+def _filter_map(knobs, sky: SkyMap | MapReader, folder, *, simulated: bool) -> ProbabilityMap | None:
     """The classical finder on the same map: matched_filter.fits, the S/N of a cluster at each pixel of a microwave map,
     NaN about point sources.
 
-    None for other maps. Its log-odds are the S/N.
+    None for other maps, and for those too large to be filtered in one piece. Its log-odds are the S/N.
     """
     if not isinstance(knobs, MicrowaveSky) or sky.bands != survey_of(knobs).bands:
         return None
+    if isinstance(sky, MapReader):
+        if sky.shape[0] * sky.shape[1] > _MOST_FILTERED_PIXELS:
+            say(f"no matched filter: the map has more than {_MOST_FILTERED_PIXELS / 1e6:.0f} million pixels")
+            return None
+        sky = sky.read(0, 0, *sky.shape)
     snr = cluster_snr(knobs, sky, tsz_painted=simulated)
     planes = np.asarray(snr[..., None], np.float32)
     snr_map = dataclasses.replace(sky, data=planes, valid=np.isfinite(snr), bands=("SNR",), units="")
@@ -113,14 +145,14 @@ def _filter_map(knobs, sky: SkyMap, folder, *, simulated: bool) -> ProbabilityMa
     return ProbabilityMap.from_log_odds(snr, sky)
 
 
-def _open_map(config, network: Network) -> tuple[SkyMap, Table | None]:
+def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | None]:
     """(map, known sources or None): what the config names, or a fresh simulated sky with its truth."""
     search = config.search
     known = with_positions(read_table(search.catalogue)) if search.catalogue else None
     all_bands = network.facts.preprocess.statistics.bands
     if search.images:
-        sky = read_sky_map(search.images, bands=all_bands)
-        _warn_of_differences(sky, network)
+        sky = open_map(search.images, bands=all_bands, pixel_scale_arcsec=network.facts.pixel_scale_arcsec)
+        warn_of_differences(sky, network)
         return sky, known
     if config.sky is None:
         raise InputError(
@@ -136,22 +168,6 @@ def _open_map(config, network: Network) -> tuple[SkyMap, Table | None]:
         cluster_boost=search.cluster_boost,
     )
     return sky, truth if known is None else known
-
-
-def _warn_of_differences(sky: SkyMap, network: Network) -> None:
-    """Of the map from what the network was trained on, where both are known."""
-    units = network.facts.units
-    if units and sky.units != units:
-        say(
-            f"warning: the map is in {sky.units or 'unknown units (it has no BUNIT)'}, the network was trained on "
-            f"{units}; its scores mean little until the map is converted"
-        )
-    trained = network.facts.pixel_scale_arcsec
-    if trained is not None and abs(sky.pixel_scale_arcsec / trained - 1) > 0.02:
-        say(
-            f'warning: the map has {sky.pixel_scale_arcsec:.3f}" pixels, the network was trained on {trained:.3f}"; '
-            "its scores mean little until the map is resampled"
-        )
 
 
 def _detect_and_match(

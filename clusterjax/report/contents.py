@@ -9,6 +9,7 @@ from astropy.table import Table
 from jaxtyping import Real
 
 from clusterjax.evaluation.headline import Ceiling
+from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
 
@@ -90,7 +91,7 @@ class Survey:
 
     probability_map: ProbabilityMap
     detections: Table
-    sky_map: SkyMap | None = None
+    sky_map: SkyMap | MapReader | None = None
     sources: Table | None = None
     summary: Mapping[str, Any] | None = None
     completeness_curve: Table | None = None

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Real, UInt8
@@ -127,33 +126,13 @@ def png_to_jpeg(png: bytes, *, quality: int = 85) -> bytes:
     return buffer.getvalue()
 
 
-def cut_thumbnails(
-    data: Float[np.ndarray, "y x band"],
-    y_pixels: Sequence[float] | Float[np.ndarray, " n"],
-    x_pixels: Sequence[float] | Float[np.ndarray, " n"],
-    size: int = 64,
-) -> Float[np.ndarray, "n size size band"]:
-    """Squares about positions (0-based, nearest pixel), NaN beyond the edge of the map."""
-    thumbnails = np.full((len(y_pixels), size, size, data.shape[2]), np.nan, np.float32)
-    for thumbnail, y, x in zip(thumbnails, y_pixels, x_pixels, strict=True):
-        top, left = round(float(y)) - size // 2, round(float(x)) - size // 2
-        rows = slice(max(top, 0), max(min(top + size, data.shape[0]), 0))
-        columns = slice(max(left, 0), max(min(left + size, data.shape[1]), 0))
-        if rows.start < rows.stop and columns.start < columns.stop:
-            thumbnail[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = data[
-                rows, columns
-            ]
-    return thumbnails
-
-
-def shrink(data: Float[np.ndarray, "y x band"], max_side: int) -> tuple[np.ndarray, int]:
-    """Block means, so that no side is longer than ``max_side``, and the block's side; NaN pixels are left out."""
-    block = -(-max(data.shape[:2]) // max_side)
+def block_means(data: Float[np.ndarray, "y x band"], block: int) -> np.ndarray:
+    """Means over squares of ``block`` pixels; NaN pixels and the last part of a block are left out."""
     if block <= 1:
-        return data, 1
+        return data
     ny, nx = (length // block * block for length in data.shape[:2])
     blocks = data[:ny, :nx].reshape(ny // block, block, nx // block, block, data.shape[2])
     good = np.isfinite(blocks)
     count = good.sum(axis=(1, 3))
     total = np.where(good, blocks, 0).sum(axis=(1, 3))
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0), block
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

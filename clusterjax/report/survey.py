@@ -10,7 +10,8 @@ from clusterjax.report import plots_scores, plots_sky
 from clusterjax.report.blocks import Candidate, CandidatesBlock, FigureBlock, Section, TableBlock
 from clusterjax.report.cells import column_name, format_value, sexagesimal
 from clusterjax.report.contents import Survey
-from clusterjax.report.images import cut_thumbnails, false_colour, fit_stretch, image_png, shrink
+from clusterjax.report.images import false_colour, fit_stretch, image_png
+from clusterjax.report.map_pictures import candidate_pictures, shrink
 from clusterjax.report.theme import LIGHT, to_png
 
 MAX_CANDIDATES = 60  # on the page; the files hold all
@@ -110,7 +111,7 @@ def _map_blocks(survey: Survey) -> list[FigureBlock]:
     pm = survey.probability_map
     if survey.sky_map is not None:
         sky = survey.sky_map
-        small, block = shrink(sky.data, _MAP_SIDE)
+        small, block = shrink(sky, _MAP_SIDE)
         rgb = false_colour(small, fit_stretch(small, percentile=99.8))
         covered = (small.shape[0] * block, small.shape[1] * block)  # a last part of a block is not shown
         grid_y, grid_x = pm.map_pixels(*np.indices(pm.shape))
@@ -219,14 +220,6 @@ def _candidates_block(survey: Survey) -> CandidatesBlock:
     if left:
         caption += f" {left:,} more are in tables/candidates.ecsv."
     return CandidatesBlock(candidates, caption)
-
-
-def candidate_pictures(survey: Survey, shown: Table) -> np.ndarray:
-    """(n, y, x, 3) false-colour thumbnails of detections under one stretch, that of the whole map."""
-    data = survey.sky_map.data
-    step = max(int(np.sqrt(data.shape[0] * data.shape[1] / 500_000)), 1)
-    stretch = fit_stretch(data[::step, ::step], percentile=99.8)
-    return false_colour(cut_thumbnails(data, shown["y_pixels"], shown["x_pixels"], survey.cutout_pixels), stretch)
 
 
 def _facts(survey: Survey, row) -> list[tuple[str, str]]:

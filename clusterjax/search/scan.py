@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from clusterjax.errors import InputError
-from clusterjax.search.windows import WindowGrid
+from clusterjax.search.windows import WindowGrid, check_any_scored, is_scored
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
 # Batches in flight: enough that the device never waits for the host, few enough to hold little memory.
@@ -93,7 +93,7 @@ def scan_map(
     transform: Transform,
     mesh: Mesh | None = None,
     min_valid_fraction: float | int = 0.5,
-    progress: bool = True,
+    progress: bool | Callable[[int], None] = True,
     score_windows: ScoreWindows | None = None,
 ) -> ProbabilityMap:
     """Score the windows of :class:`~clusterjax.search.windows.WindowGrid` over ``sky``.
@@ -108,6 +108,7 @@ def scan_map(
         far edges.
       mesh: with an axis 'data'; None is one device.
       min_valid_fraction: windows with a smaller fraction of valid pixels are not scored.
+      progress: show a bar, or what to call with the number of windows just scored.
       score_windows: what :func:`make_score_windows` built of the same predict, transform, size and mesh.
 
     Raises InputError for a map smaller than the window, a stride above it, a batch that the devices cannot share
@@ -121,13 +122,9 @@ def scan_map(
         )
     grid = WindowGrid(sky.shape, size, stride)
     valid_fraction = grid.valid_fraction(sky.valid)
-    scored = (valid_fraction >= min_valid_fraction) & (valid_fraction > 0)
+    check_any_scored(valid_fraction, size, min_valid_fraction)
+    scored = is_scored(valid_fraction, min_valid_fraction)
     starts = grid.starts(scored)
-    if not len(starts):
-        raise InputError(
-            f"none of the {scored.size} windows of {size} pixels has search.min_valid_fraction={min_valid_fraction:g} "
-            f"of its pixels valid; the fullest has {valid_fraction.max():.3g}"
-        )
     overhang = [(0, padded - length) for padded, length in zip(grid.padded_shape, sky.shape, strict=True)]
     pixels = np.pad(sky.data, [*overhang, (0, 0)], constant_values=np.nan)
     sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec())
@@ -142,15 +139,17 @@ def scan_map(
     return ProbabilityMap(score, valid_fraction, grid.wcs(sky.wcs), size, stride)
 
 
-def _score_all(score_windows, pixels, starts, batch_size: int, progress: bool) -> Float[np.ndarray, " window"]:
+def _score_all(score_windows, pixels, starts, batch_size: int, progress) -> Float[np.ndarray, " window"]:
     """All windows in batches of one size; results are fetched a few batches late."""
     scores, pending = [], collections.deque()
-    with tqdm.tqdm(total=len(starts), desc="scan", unit="window", disable=not progress) as bar:
+    with tqdm.tqdm(total=len(starts), desc="scan", unit="window", disable=progress is not True) as bar:
 
         def fetch():
             number, result = pending.popleft()
             scores.append(np.asarray(result)[:number])
             bar.update(number)
+            if callable(progress):
+                progress(number)
 
         for begin in range(0, len(starts), batch_size):
             batch = starts[begin : begin + batch_size]

@@ -72,3 +72,17 @@ class WindowGrid:
         grid = strided_wcs(map_wcs, self.stride, (self.size - 1) / 2)
         grid.pixel_shape = self.shape[::-1]
         return grid
+
+
+def is_scored(valid_fraction: Float[np.ndarray, "ny nx"], min_valid_fraction: float | int) -> Bool[np.ndarray, "ny nx"]:
+    """Which windows have enough valid pixels."""
+    return (valid_fraction >= min_valid_fraction) & (valid_fraction > 0)
+
+
+def check_any_scored(valid_fraction: Float[np.ndarray, "ny nx"], size: int, min_valid_fraction: float | int) -> None:
+    """Raises InputError if no window has enough valid pixels."""
+    if not is_scored(valid_fraction, min_valid_fraction).any():
+        raise InputError(
+            f"none of the {valid_fraction.size} windows of {size} pixels has search.min_valid_fraction="
+            f"{min_valid_fraction:g} of its pixels valid; the fullest has {valid_fraction.max():.3g}"
+        )

@@ -40,6 +40,8 @@ def make_wcs(
         wcs.wcs.crval = [ra_deg, 0.0]
         wcs.wcs.set()
         wcs.wcs.crpix = [(nx + 1) / 2, (ny + 1) / 2 - (wcs.all_world2pix(ra_deg, dec_deg, 1)[1] - wcs.wcs.crpix[1])]
+    else:
+        wcs.wcs.lonpole = 180.0  # the default but at dec 90, where it would turn the image by half a turn
     wcs.wcs.set()
     wcs.pixel_shape = (nx, ny)
     return wcs
@@ -51,6 +53,9 @@ def pixel_to_sky(wcs: WCS, y, x) -> tuple[np.ndarray, np.ndarray]:
     Pixels that the projection does not reach give NaN.
     """
     y, x = np.broadcast_arrays(np.asarray(y, float), np.asarray(x, float))
+    period = turn_pixels(wcs)
+    if period is not None:
+        x = _nearest_turn(x, wcs.wcs.crpix[0] - 1, period)
     world = [values.reshape(y.shape) for values in wcs.all_pix2world(x.ravel(), y.ravel(), 0)]
     longitude, latitude = world[wcs.wcs.lng], world[wcs.wcs.lat]
     frame = wcs_to_celestial_frame(wcs)
@@ -61,7 +66,11 @@ def pixel_to_sky(wcs: WCS, y, x) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sky_to_pixel(wcs: WCS, ra_deg, dec_deg) -> tuple[np.ndarray, np.ndarray]:
-    """0-based (y, x) of ICRS positions in degrees; NaN where the projection cannot show the position."""
+    """0-based (y, x) of ICRS positions in degrees; NaN where the projection cannot show the position.
+
+    Of the columns of a cylindrical map that show the same sky, a whole turn apart, the one nearest to the image's
+    middle is meant (``wcs.pixel_shape`` says where that is).
+    """
     ra, dec = np.broadcast_arrays(np.asarray(ra_deg, float), np.asarray(dec_deg, float))
     if ra.size == 0:
         return np.zeros(ra.shape), np.zeros(ra.shape)
@@ -74,19 +83,40 @@ def sky_to_pixel(wcs: WCS, ra_deg, dec_deg) -> tuple[np.ndarray, np.ndarray]:
     world[wcs.wcs.lng], world[wcs.wcs.lat] = longitude.ravel(), latitude.ravel()
     # quiet: positions far outside an image have no inverse of its distortion; they are outside all the same.
     x, y = wcs.all_world2pix(*world, 0, quiet=True)
+    period = turn_pixels(wcs)
+    if period is not None and wcs.pixel_shape is not None:
+        x = _nearest_turn(x, (wcs.pixel_shape[0] - 1) / 2, period)
     return y.reshape(ra.shape), x.reshape(ra.shape)
 
 
-def strided_wcs(wcs: WCS, stride: float | int, offset: float | int) -> WCS:
-    """The WCS of a grid whose pixel (i, j) lies on pixel ``offset + stride * (i, j)`` of ``wcs``, in each axis.
+def turn_pixels(wcs: WCS) -> float | None:
+    """Columns of a cylindrical map (CAR, CEA, MER along its rows) after which the sky repeats; None for any other."""
+    kinds = tuple(str(kind) for kind in wcs.wcs.ctype)
+    if wcs.wcs.lng != 0 or not kinds[0].endswith(("-CAR", "-CEA", "-MER")) or wcs.wcs.crval[1] != 0:
+        return None
+    matrix = wcs.pixel_scale_matrix
+    if matrix[0, 1] or matrix[1, 0] or not matrix[0, 0]:
+        return None
+    return abs(360.0 / matrix[0, 0])
+
+
+def _nearest_turn(x, to: float | int, period: float | int):
+    """Columns moved by whole turns to within half a turn of column ``to``."""
+    return x - period * np.floor((x - to) / period + 0.5)
+
+
+def strided_wcs(wcs: WCS, stride: float | int, offset: float | int | tuple[float | int, float | int]) -> WCS:
+    """The WCS of a grid whose pixel (i, j) lies on pixel ``offset + stride * (i, j)`` of ``wcs``; ``offset`` is one
+    for both axes, or (y, x).
 
     A linear change of pixel coordinates, so it is exact for every kind of distortion FITS has: the linear part
     (CD, or CDELT with PC), SIP polynomials (a term of order n scales by stride^(n-1)) and lookup tables.
     """
     grid = wcs.deepcopy()
+    offset_xy = np.broadcast_to(np.asarray(offset, float), 2)[::-1]
 
-    def rescale(pixels):  # 1-based, as FITS counts
-        return (np.asarray(pixels, float) - 1 - offset) / stride + 1
+    def rescale(pixels):  # (x, y), 1-based, as FITS counts
+        return (np.asarray(pixels, float) - 1 - offset_xy) / stride + 1
 
     grid.wcs.crpix = rescale(wcs.wcs.crpix)
     if wcs.wcs.has_cd():
@@ -146,3 +176,18 @@ def sky_area_deg2(wcs: WCS, inside: Bool[np.ndarray, "y x"], block_pixels: int =
     ]
     area = pixel_area_deg2(wcs, *np.meshgrid(*centres, indexing="ij"))
     return float(np.nansum(number * area))
+
+
+def bounding_cap(wcs: WCS, shape: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """Unit vector to the middle of an image of ``shape``, and the angle (rad) to its farthest border."""
+    ny, nx = shape
+    edge_y = np.concatenate([np.full(nx, -0.5), np.full(nx, ny - 0.5), np.arange(ny), np.arange(ny)])
+    edge_x = np.concatenate([np.arange(nx), np.arange(nx), np.full(ny, -0.5), np.full(ny, nx - 0.5)])
+    ra, dec = pixel_to_sky(wcs, np.append(edge_y, (ny - 1) / 2), np.append(edge_x, (nx - 1) / 2))
+    vectors = unit_vectors(ra, dec)
+    if not np.isfinite(vectors[-1]).all():
+        return np.array([0.0, 0.0, 1.0]), np.pi
+    cosine = vectors[:-1] @ vectors[-1]
+    if not np.isfinite(cosine).all():  # a map to the horizon of its projection
+        return vectors[-1], np.pi
+    return vectors[-1], float(np.arccos(np.clip(cosine.min(), -1, 1)))

@@ -6,24 +6,15 @@ from scipy.spatial import cKDTree
 
 from clusterjax.errors import InputError
 from clusterjax.sky.geometry import unit_vectors
+from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import SkyMap
 
 _TRIES = 50  # rounds of draws before a footprint counts as too crowded
 
 
-def inside_map(sky: SkyMap, ra_deg, dec_deg) -> np.ndarray:
-    """True for positions on a valid pixel."""
-    y, x = sky.sky_to_pixel(np.asarray(ra_deg, float), np.asarray(dec_deg, float))
-    with np.errstate(invalid="ignore"):
-        on_map = (y >= -0.5) & (y < sky.shape[0] - 0.5) & (x >= -0.5) & (x < sky.shape[1] - 0.5)
-    rows, columns = (np.rint(np.where(on_map, pixels, 0)).astype(int) for pixels in (y, x))
-    rows, columns = np.minimum(rows, sky.shape[0] - 1), np.minimum(columns, sky.shape[1] - 1)
-    return on_map & sky.valid[rows, columns]
-
-
 def draw_empty_positions(
     rng: np.random.Generator,
-    sky: SkyMap,
+    sky: SkyMap | MapReader,
     count: int,
     *,
     known_ra_deg: Float[np.ndarray, " n"],
@@ -32,10 +23,11 @@ def draw_empty_positions(
 ) -> tuple[Float[np.ndarray, " count"], Float[np.ndarray, " count"]]:
     """``count`` ICRS positions on valid pixels, uniform on the sphere, none within ``exclusion_arcmin`` of a known one.
 
-    Drawn on the sphere in a cap around the map and kept where they fall on it, so that no projection favours a part.
+    Drawn on the sphere in a cap around the map and kept where they fall on it, so that no projection favours a part;
+    of a map on disk only the pixels that positions fall on are read.
     Raises :class:`InputError` where the known objects leave no room.
     """
-    centre, radius = _cap(sky)
+    centre, radius = sky.bounding_cap()
     chord = 2 * np.sin(np.radians(exclusion_arcmin / 60) / 2)
     known = unit_vectors(known_ra_deg, known_dec_deg)
     tree = cKDTree(known) if len(known) else None
@@ -45,7 +37,7 @@ def draw_empty_positions(
         if missing <= 0:
             break
         ra, dec = _in_cap(rng, centre, radius, batch)
-        keep = inside_map(sky, ra, dec)
+        keep = sky.contains(ra, dec)
         if tree is not None:
             keep &= tree.query(unit_vectors(ra, dec))[0] > chord
         found.append(np.stack([ra[keep], dec[keep]], axis=1))
@@ -58,21 +50,6 @@ def draw_empty_positions(
         )
     ra, dec = np.concatenate(found)[:count].T
     return ra, dec
-
-
-def _cap(sky: SkyMap) -> tuple[np.ndarray, float]:
-    """Unit vector to the middle of the map, and the angle (rad) to its farthest border."""
-    ny, nx = sky.shape
-    edge_y = np.concatenate([np.full(nx, -0.5), np.full(nx, ny - 0.5), np.arange(ny), np.arange(ny)])
-    edge_x = np.concatenate([np.arange(nx), np.arange(nx), np.full(ny, -0.5), np.full(ny, nx - 0.5)])
-    ra, dec = sky.pixel_to_sky(np.append(edge_y, (ny - 1) / 2), np.append(edge_x, (nx - 1) / 2))
-    vectors = unit_vectors(ra, dec)
-    if not np.isfinite(vectors[-1]).all():
-        return np.array([0.0, 0.0, 1.0]), np.pi
-    cosine = vectors[:-1] @ vectors[-1]
-    if not np.isfinite(cosine).all():  # a map to the horizon of its projection
-        return vectors[-1], np.pi
-    return vectors[-1], float(np.arccos(np.clip(cosine.min(), -1, 1)))
 
 
 def _in_cap(rng, centre: np.ndarray, radius: float, count: int) -> tuple[np.ndarray, np.ndarray]:

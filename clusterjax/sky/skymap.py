@@ -6,11 +6,65 @@ import numpy as np
 from astropy.wcs import WCS
 from jaxtyping import Bool, Float
 
-from clusterjax.sky.geometry import pixel_scales_arcsec, pixel_to_sky, sky_area_deg2, sky_to_pixel
+from clusterjax.sky.geometry import bounding_cap, pixel_scales_arcsec, pixel_to_sky, sky_area_deg2, sky_to_pixel
+
+
+class Grid:
+    """Pixels on the sky: what has a ``wcs`` and a ``shape`` (ny, nx)."""
+
+    wcs: WCS
+    shape: tuple[int, int]
+
+    def pixel_to_sky(self, y, x) -> tuple[np.ndarray, np.ndarray]:
+        """ICRS (ra_deg, dec_deg) of 0-based pixels."""
+        return pixel_to_sky(self.wcs, y, x)
+
+    def sky_to_pixel(self, ra_deg, dec_deg) -> tuple[np.ndarray, np.ndarray]:
+        """0-based (y, x) of ICRS positions in degrees."""
+        return sky_to_pixel(self.wcs, ra_deg, dec_deg)
+
+    def nearest_pixel(self, ra_deg, dec_deg) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(on the map, y, x): of each ICRS position the pixel it lies on; (0, 0) for one that is off the map."""
+        y, x = self.sky_to_pixel(np.asarray(ra_deg, float), np.asarray(dec_deg, float))
+        with np.errstate(invalid="ignore"):
+            inside = (y >= -0.5) & (y < self.shape[0] - 0.5) & (x >= -0.5) & (x < self.shape[1] - 0.5)
+        rows, columns = (np.rint(np.where(inside, pixels, 0)).astype(int) for pixels in (y, x))
+        return inside, np.clip(rows, 0, self.shape[0] - 1), np.clip(columns, 0, self.shape[1] - 1)
+
+    def central_pixel_scale_arcsec(self) -> float:
+        """The square root of the area of the central pixel."""
+        return float(np.sqrt(np.prod(pixel_scales_arcsec(self.wcs, self.shape))))
+
+    def bounding_cap(self) -> tuple[np.ndarray, float]:
+        """Unit vector to the middle of the map, and the angle (rad) to its farthest border."""
+        return bounding_cap(self.wcs, self.shape)
+
+
+class PixelGrid(Grid):
+    """A grid with values in ``bands``; of a map of the whole turn, ``turn`` columns on it goes on at its first."""
+
+    bands: tuple[str, ...]
+    turn: int | None = None
+
+    def pixels(self, y0: int, x0: int, ny: int, nx: int) -> Float[np.ndarray, "ny nx band"]:
+        """The window that begins at pixel (y0, x0), as native float32; NaN where there is no measurement or no map."""
+        raise NotImplementedError
+
+    def windows_around(self, ra_deg, dec_deg, size: int) -> Float[np.ndarray, "position size size band"]:
+        """Windows of ``size`` pixels a side, whole pixels of the map, about ICRS positions; see ``extract_cutouts``."""
+        y, x = self.sky_to_pixel(ra_deg, dec_deg)
+        images = np.full((y.size, size, size, len(self.bands)), np.nan, np.float32)
+        ny, nx = self.shape
+        for index in np.flatnonzero(np.isfinite(y) & np.isfinite(x)):
+            # Clipped so that positions far off do not overflow; a window that begins at -size or ny is off the map.
+            y0 = int(np.clip(np.rint(y[index] - (size - 1) / 2), -size, ny))
+            x0 = int(np.clip(np.rint(x[index] - (size - 1) / 2), -size, nx))
+            images[index] = self.pixels(y0, x0, size, size)
+        return images
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SkyMap:
+class SkyMap(PixelGrid):
     """An image of the sky.
 
     ``data`` is (y, x, band) native float32, NaN where there is no measurement; ``valid`` (y, x) is True where all
@@ -32,8 +86,7 @@ class SkyMap:
         if self.data.shape[2] != len(self.bands):
             raise ValueError(f"{self.data.shape[2]} bands in the data, {len(self.bands)} names: {self.bands}")
         if self.pixel_scale_arcsec is None:
-            scales = pixel_scales_arcsec(self.wcs, self.shape)
-            object.__setattr__(self, "pixel_scale_arcsec", float(np.sqrt(np.prod(scales))))
+            object.__setattr__(self, "pixel_scale_arcsec", self.central_pixel_scale_arcsec())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -45,17 +98,22 @@ class SkyMap:
         """The solid angle of the valid pixels."""
         return sky_area_deg2(self.wcs, self.valid)
 
-    def pixel_to_sky(self, y, x) -> tuple[np.ndarray, np.ndarray]:
-        """ICRS (ra_deg, dec_deg) of 0-based pixels."""
-        return pixel_to_sky(self.wcs, y, x)
+    def contains(self, ra_deg, dec_deg) -> np.ndarray:
+        """True for ICRS positions on a valid pixel."""
+        inside, rows, columns = self.nearest_pixel(ra_deg, dec_deg)
+        return inside & self.valid[rows, columns]
 
-    def sky_to_pixel(self, ra_deg, dec_deg) -> tuple[np.ndarray, np.ndarray]:
-        """0-based (y, x) of ICRS positions in degrees."""
-        return sky_to_pixel(self.wcs, ra_deg, dec_deg)
+    def pixels(self, y0: int, x0: int, ny: int, nx: int) -> Float[np.ndarray, "ny nx band"]:
+        window = np.full((ny, nx, len(self.bands)), np.nan, np.float32)
+        rows, columns = (slice(max(start, 0), max(start + length, 0)) for start, length in ((y0, ny), (x0, nx)))
+        part = self.data[rows, columns]
+        top, left = rows.start - y0, columns.start - x0
+        window[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return window
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ProbabilityMap:
+class ProbabilityMap(Grid):
     """Scores of a grid of windows over a :class:`SkyMap`.
 
     ``score`` (ny, nx) in [0, 1], NaN where the window was not scored; ``valid_fraction`` (ny, nx) float32 of
@@ -102,7 +160,7 @@ class ProbabilityMap:
     @property
     def pixel_scale_arcsec(self) -> float:
         """Of the score grid: the square root of the area of its central pixel."""
-        return float(np.sqrt(np.prod(pixel_scales_arcsec(self.wcs, self.shape))))
+        return self.central_pixel_scale_arcsec()
 
     def map_pixels(self, grid_y, grid_x) -> tuple[np.ndarray, np.ndarray]:
         """0-based (y, x) on the scanned map of positions on the score grid."""
@@ -114,9 +172,5 @@ class ProbabilityMap:
 
     def contains(self, ra_deg, dec_deg) -> np.ndarray:
         """True where a position lies on a scored pixel of the grid: where a source could have been found."""
-        ra_deg = np.asarray(ra_deg, float)
-        y, x = sky_to_pixel(self.wcs, ra_deg, dec_deg)
-        inside = (y >= -0.5) & (y < self.shape[0] - 0.5) & (x >= -0.5) & (x < self.shape[1] - 0.5)
-        rows, columns = (np.rint(np.where(inside, pixels, 0)).astype(int) for pixels in (y, x))
-        nearest = np.minimum(rows, self.shape[0] - 1), np.minimum(columns, self.shape[1] - 1)
-        return inside & np.isfinite(self.score[nearest])
+        inside, rows, columns = self.nearest_pixel(ra_deg, dec_deg)
+        return inside & np.isfinite(self.score[rows, columns])

@@ -2,20 +2,15 @@
 
 import io
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
-from astropy.nddata import Cutout2D, NoOverlapError, block_reduce
-from hypothesis import given, settings
 from PIL import Image
 
 from clusterjax.report.images import (
-    cut_thumbnails,
     false_colour,
     fit_stretch,
     image_png,
     png_to_jpeg,
-    shrink,
 )
 
 
@@ -85,34 +80,3 @@ def test_png_has_row_0_at_the_bottom():
     enlarged = Image.open(io.BytesIO(image_png(rgb, size=20)))
     assert enlarged.size == (21, 15)
     assert Image.open(io.BytesIO(png_to_jpeg(png))).format == "JPEG"
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 30), st.integers(1, 30), st.floats(-20, 50), st.floats(-20, 50), st.integers(1, 16))
-def test_thumbnails_equal_astropy(ny, nx, y, x, half):
-    size = 2 * half
-    data = np.random.default_rng(0).normal(size=(ny, nx, 1)).astype(np.float32)
-    ours = cut_thumbnails(data, [y], [x], size)[0, ..., 0]
-    try:  # astropy rounds an even side's centre up: its square begins at the same pixel from half a pixel lower
-        theirs = Cutout2D(data[..., 0], (round(x) - 0.5, round(y) - 0.5), size, mode="partial", fill_value=np.nan).data
-    except NoOverlapError:
-        theirs = np.full((size, size), np.nan)
-    np.testing.assert_array_equal(ours, theirs)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(4, 40), st.integers(4, 40), st.integers(2, 20))
-def test_shrink_equals_block_means(ny, nx, max_side):
-    data = np.random.default_rng(0).normal(size=(ny, nx, 2)).astype(np.float32)
-    small, block = shrink(data, max_side)
-    assert max(small.shape[:2]) <= max_side
-    assert block == -(-max(ny, nx) // max_side)
-    if min(ny, nx) >= block:
-        np.testing.assert_allclose(small, block_reduce(data, (block, block, 1), np.mean), rtol=1e-5, atol=1e-6)
-
-
-def test_shrink_leaves_out_nan():
-    data = np.array([[1.0, np.nan], [3.0, np.nan]], np.float32)[..., None]
-    small, _ = shrink(np.concatenate([data, np.full((2, 2, 1), np.nan, np.float32)], axis=1), 2)
-    assert small[0, 0, 0] == 2
-    assert np.isnan(small[0, 1, 0])

@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from astropy.nddata import Cutout2D, NoOverlapError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clusterjax.sky.cutouts import extract_cutouts
 from clusterjax.sky.geometry import make_wcs
@@ -42,3 +45,18 @@ def test_positions_that_the_map_cannot_show(sky):
     assert np.isnan(images).all()
     assert not fraction.any()
     assert extract_cutouts(sky, np.zeros(0), np.zeros(0), 4)[0].shape == (0, 4, 4, 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 30), st.floats(-20, 50), st.floats(-20, 50), st.integers(1, 16))
+def test_windows_of_a_map_equal_astropys(ny, nx, y, x, half):
+    size = 2 * half
+    data = np.random.default_rng(0).normal(size=(ny, nx, 1)).astype(np.float32)
+    wcs = make_wcs((ny, nx), ra_deg=30, dec_deg=5, pixel_scale_arcsec=30)
+    sky = SkyMap(data, wcs, np.ones((ny, nx), bool), ("W1",))
+    ours = sky.pixels(round(y) - half, round(x) - half, size, size)[..., 0]
+    try:  # astropy rounds an even side's centre up: its square begins at the same pixel from half a pixel lower
+        theirs = Cutout2D(data[..., 0], (round(x) - 0.5, round(y) - 0.5), size, mode="partial", fill_value=np.nan).data
+    except NoOverlapError:
+        theirs = np.full((size, size), np.nan)
+    np.testing.assert_array_equal(ours, theirs)

@@ -1,20 +1,26 @@
 """Cutouts of local maps: the map's own pixels, empty sky that is empty, splits that share none, leaks that are seen."""
 
 import dataclasses
+import functools
+import tracemalloc
 
 import numpy as np
 import pytest
 from absl import logging
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import Table
 
 from clusterjax.config import DataConfig
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
+from clusterjax.sky.cutouts import extract_cutouts
 from clusterjax.sky.fits import write_sky_map
-from clusterjax.sky.geometry import make_wcs
+from clusterjax.sky.geometry import make_wcs, pixel_to_sky
 from clusterjax.sky.skymap import SkyMap
+from tfds_builders.generation import _in_processes
 from tfds_builders.map_cutouts import plan
+from tfds_builders.map_cutouts.cutting import cut
 from tfds_builders.map_cutouts.map_cutouts_dataset_builder import make_builder
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # array_record leaves its files to the collector
@@ -171,8 +177,8 @@ def test_maps_of_the_same_sky_with_objects_of_their_own(make, tmp_path):
 def test_maps_are_read_once_until_one_changes(make, monkeypatch, tmp_path):
     """Each job of a run asks for the builder."""
     opened = []
-    real = plan.open_map
-    monkeypatch.setattr(plan, "open_map", lambda *args: opened.append(args[0]) or real(*args))
+    real = plan.open_entry
+    monkeypatch.setattr(plan, "open_entry", lambda *args: opened.append(args[0]) or real(*args))
     sky = make_map()
     first = make({"field": sky}, make_catalogue(sky))
     settings = {"maps": first.builder_config.maps, "catalogue": str(tmp_path / "known.ecsv"), "simulated_size": SIZE}
@@ -205,3 +211,81 @@ def test_what_cannot_be(make, tmp_path):
         make({"field": sky}, catalogue)
     with pytest.raises(InputError, match=r"config\.data\.catalogue is empty"):
         make_builder(DataConfig(builder="map_cutouts", data_dir=str(tmp_path), maps=("a.fits",)))
+
+
+def test_memory_does_not_grow_with_the_map(sparse_map, tmp_path):
+    """A map of 256 MB, cut within 20; the plan reads single pixels, the cutouts windows."""
+    shape = (8_000, 8_000)
+    wcs = make_wcs(shape, ra_deg=30.0, dec_deg=-5.0, pixel_scale_arcsec=10.0)
+    path = sparse_map("large.fits", shape, wcs)
+    rng = np.random.default_rng(0)
+    ra, dec = pixel_to_sky(wcs, *rng.uniform(0, 7_999, (2, 300)))
+    Table({"ra": ra, "dec": dec}).write(tmp_path / "known.ecsv")
+    settings = {"maps": (str(path),), "catalogue": str(tmp_path / "known.ecsv"), "data_dir": str(tmp_path / "data")}
+    config = DataConfig(**settings, simulated_size=16, block_nside=64, exclusion_arcmin=1.0)
+    make_builder(dataclasses.replace(config, seed=5)).download_and_prepare()  # imports
+    tracemalloc.start()
+    builder = make_builder(config)
+    builder.download_and_prepare()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(split.num_examples for split in builder.info.splits.values()) > 300
+    assert peak < 20e6
+
+
+def test_cutting_in_processes_is_cutting_in_one(tmp_path):
+    """By file name alone: each worker opens the map itself."""
+    sky = make_map()
+    write_sky_map(tmp_path / "map.fits", sky)
+    ra, dec = sky.pixel_to_sky(*np.random.default_rng(0).uniform(20, 480, (2, 100)))
+    tasks = list(np.stack([np.zeros(100), ra, dec], axis=1))
+    cut_here = functools.partial(cut, (str(tmp_path / "map.fits"),), ("a", "b"), SIZE, "version")
+    chunks = [tasks[start : start + 30] for start in range(0, 100, 30)]
+    ours = [result for chunk in chunks for result in cut_here(chunk)]
+    theirs = [result for chunk in _in_processes(cut_here, chunks, 2) for result in chunk]
+    truth, fraction = extract_cutouts(sky, ra, dec, SIZE)
+    for one, other, image, valid in zip(ours, theirs, truth, fraction, strict=True):
+        np.testing.assert_array_equal(one[0], image)
+        np.testing.assert_array_equal(other[0], image)
+        assert one[1] == other[1] == pytest.approx(float(valid))
+        border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+        np.testing.assert_allclose(
+            one[2], [np.median(b[np.isfinite(b)]) if np.isfinite(b).any() else np.nan for b in border.T]
+        )
+
+
+def test_maps_of_every_kind(tmp_path):
+    """A HEALPix file, a HiPS folder: cutouts at the cells' own scale, centred on their objects."""
+    nside = 512
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column("I", "E", array=np.random.default_rng(0).normal(size=12 * nside**2), unit="uK")]
+    )
+    table.header.update(PIXTYPE="HEALPIX", ORDERING="NESTED", NSIDE=nside, COORDSYS="G")
+    table.writeto(tmp_path / "sky.fits")
+    ra, dec = np.random.default_rng(1).uniform([0, -60], [360, 60], (60, 2)).T
+    Table({"ra": ra, "dec": dec}).write(tmp_path / "known.ecsv")
+    tree = tmp_path / "hips"
+    (tree / "Norder3" / "Dir0").mkdir(parents=True)
+    (tree / "properties").write_text("hips_frame = galactic\nhips_tile_width = 64\nhips_order = 3\n")
+    for tile in range(768):
+        cells = tile * 4096 + hips_cells(64)
+        fits.writeto(tree / "Norder3" / "Dir0" / f"Npix{tile}.fits", np.asarray(table.data["I"][cells], np.float32))
+    found = []
+    for name in ("sky.fits", "hips"):
+        builder = make_builder(
+            DataConfig(
+                maps=(str(tmp_path / name),), catalogue=str(tmp_path / "known.ecsv"), data_dir=str(tmp_path / "data"),
+                simulated_size=8, block_nside=4, exclusion_arcmin=60.0,
+            )
+        )  # fmt: skip
+        builder.download_and_prepare()
+        assert builder.info.metadata["pixel_scale_arcsec"] == pytest.approx(412.26, abs=0.01)
+        found.append(np.stack([row["image"] for split in SPLITS for row in records(builder, split)]))
+    np.testing.assert_array_equal(*found)
+
+
+def hips_cells(width):
+    """Nested numbers within a HiPS tile, by text."""
+    spread = np.array([int("0".join(f"{number:b}"), 2) for number in range(width)])
+    row, column = np.mgrid[:width, :width]
+    return spread[width - 1 - row] + 2 * spread[column]

@@ -4,26 +4,25 @@ import dataclasses
 import functools
 import hashlib
 import json
-import pathlib
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 from astropy.table import Table
-from tqdm import tqdm
 
 from clusterjax.config import DataConfig
 from clusterjax.errors import InputError
 from clusterjax.evaluation.leak import leak_auc
 from clusterjax.simulation.cutout import POSITIVE_TYPE
-from clusterjax.sky.cutouts import extract_cutouts
-from tfds_builders.generation import CarefulBuild, absl_errors_only, ordered_key
-from tfds_builders.map_cutouts.plan import EMPTY, SPLITS, Selection, expand, open_map, plan
+from clusterjax.sky.open_map import file_stamps
+from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
+from tfds_builders.map_cutouts.cutting import cut
+from tfds_builders.map_cutouts.plan import EMPTY, SPLITS, Selection, expand, plan
 from tfds_builders.pixel_sample import PixelSample
 from tfds_builders.sky_features import sky_features
 
-_CHUNK = 256  # cutouts held at a time
+_CHUNK = 128  # cutouts cut at a time
 _LEAK_SIGMA = 3.0
 
 
@@ -41,6 +40,7 @@ class MapsConfig(tfds.core.BuilderConfig):
     classes: tuple[str, ...] = ()
     object_types: tuple[str, ...] = ()
     min_valid_fraction: float = 0.0
+    num_processes: int | None = None  # that cut; None: one a core
     rows: Table | None = dataclasses.field(default=None, repr=False)  # as from plan()
 
 
@@ -77,50 +77,46 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         config = self.builder_config
-        chosen = np.flatnonzero(np.asarray(config.rows["split"]) == split)
+        columns = {name: np.asarray(config.rows[name]) for name in config.rows.colnames}
+        chosen = np.flatnonzero(columns["split"] == split)
         sample = PixelSample(len(chosen), config.size)
-        with tqdm(total=len(chosen), desc=f"Cutting {split}", unit=" cutouts", dynamic_ncols=True) as bar:
-            for image, valid_fraction, row in self._cut(chosen):
-                bar.update()
-                if valid_fraction < config.min_valid_fraction:
-                    continue
-                example = self._example(image, row)
-                if split == "train":
-                    sample.add(image)
-                features = [example["ra_deg"], example["dec_deg"], valid_fraction, *_border_level(image)]
-                self._levels[split].append((features, example["object_type"] != EMPTY))
-                yield ordered_key(row, len(config.rows)), example
+        results = generate_in_parallel(
+            functools.partial(cut, config.maps, config.bands, config.size, config.name),
+            np.stack([columns[name][chosen] for name in ("map", "ra_deg", "dec_deg")], axis=1, dtype=np.float64),
+            num_processes=config.num_processes,
+            description=f"Cutting {split}",
+            unit="cutout",
+            chunk_size=_CHUNK,
+            by_chunk=True,
+        )
+        for row, (image, valid_fraction, border) in zip(chosen.tolist(), results, strict=True):
+            if valid_fraction < config.min_valid_fraction:
+                continue
+            example = self._example(image, row, columns)
+            if split == "train":
+                sample.add(image)
+            features = [example["ra_deg"], example["dec_deg"], valid_fraction, *border]
+            self._levels[split].append((features, example["object_type"] != EMPTY))
+            yield ordered_key(row, len(config.rows)), example
         if split == "train":
             self.info.metadata.update(sample.statistics(config.bands))
         if split == SPLITS[-1]:
             self._check_for_leaks()
 
-    def _cut(self, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, float, int]]:
-        """(image, valid fraction, row) of the rows given, map by map."""
+    def _example(self, image: np.ndarray, row: int, columns: dict[str, np.ndarray]) -> dict:
         config = self.builder_config
-        rows = config.rows
-        for number in np.unique(rows["map"][chosen]):
-            sky = open_map(config.maps[number], config.bands)
-            here = chosen[np.asarray(rows["map"])[chosen] == number]
-            for part in np.array_split(here, -(-len(here) // _CHUNK)):
-                position = np.asarray(rows["ra_deg"], float)[part], np.asarray(rows["dec_deg"], float)[part]
-                images, valid = extract_cutouts(sky, *position, config.size)
-                yield from zip(images, valid.tolist(), part.tolist(), strict=True)
-
-    def _example(self, image: np.ndarray, index: int) -> dict:
-        config, row = self.builder_config, self.builder_config.rows[index]
-        object_type = str(row["object_type"])
+        object_type = str(columns["object_type"][row])
         label = object_type if object_type in config.classes else "other"
         return {
             "image": image,
             "label": label,
             "object_type": object_type,
-            "ra_deg": float(row["ra_deg"]),
-            "dec_deg": float(row["dec_deg"]),
-            "redshift": np.float32(row["redshift"]),
-            "m500c_msun": np.float32(row["m500c_msun"]),
-            "object_id": index,
-            "sky_block": int(row["sky_block"]),
+            "ra_deg": float(columns["ra_deg"][row]),
+            "dec_deg": float(columns["dec_deg"][row]),
+            "redshift": np.float32(columns["redshift"][row]),
+            "m500c_msun": np.float32(columns["m500c_msun"][row]),
+            "object_id": row,
+            "sky_block": int(columns["sky_block"][row]),
         }
 
     def _check_for_leaks(self) -> None:
@@ -143,16 +139,10 @@ class Builder(CarefulBuild, tfds.core.GeneratorBasedBuilder):
         return len(config.rows) * (config.size**2 * len(config.bands) * 4 + 1000)
 
 
-def _border_level(image: np.ndarray) -> list[float]:
-    """Median of the outermost pixels of each band, where an object in the middle counts least; NaN for none."""
-    border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
-    return [float(np.median(band[np.isfinite(band)])) if np.isfinite(band).any() else np.nan for band in border.T]
-
-
 def make_builder(config: DataConfig, sky=None) -> Builder:
     """The builder for ``config.maps`` and ``config.catalogue``; ``download_and_prepare()`` then cuts them all.
 
-    Reads all maps, once in a program's life as long as no file changes. ``sky`` is not used: all builders are made by
+    Opens all maps, once in a program's life as long as no file changes. ``sky`` is not used: all builders are made by
     the same call. Raises :class:`InputError` for whatever is wrong with the maps or the catalogue (see README.md).
     """
     del sky
@@ -164,7 +154,7 @@ def make_builder(config: DataConfig, sky=None) -> Builder:
         seed=config.seed,
     )
     files = expand(config.maps)
-    stamps = _file_stamps((*files, config.catalogue))
+    stamps = file_stamps([*(file for name in files for file in name.split("+")), config.catalogue])
     rows, bands, units, pixel_scale_arcsec = _planned(files, config.catalogue, selection, stamps)
     object_types = tuple(
         sorted(set(np.asarray(rows["object_type"]).tolist()), key=lambda name: (name != POSITIVE_TYPE, name))
@@ -184,6 +174,7 @@ def make_builder(config: DataConfig, sky=None) -> Builder:
         classes=("other", POSITIVE_TYPE) if config.binary else object_types,
         object_types=object_types,
         min_valid_fraction=config.min_valid_fraction,
+        num_processes=config.num_processes,
         rows=rows,
     )
     maps.name = f"maps-{_content_hash(maps, stamps)}"
@@ -199,15 +190,6 @@ def _planned(
     del stamps
     rows, first = plan(files, catalogue, selection)
     return rows, first.bands, first.units, float(first.pixel_scale_arcsec)
-
-
-def _file_stamps(names: tuple[str, ...]) -> tuple:
-    """(file, size, time of the last change) of each: a file that was written anew counts as another."""
-    paths = [pathlib.Path(file.partition("[")[0]) for name in names for file in name.split("+")]
-    stats = [path.stat() if path.is_file() else None for path in paths]
-    return tuple(
-        (str(path), stat and stat.st_size, stat and stat.st_mtime_ns) for path, stat in zip(paths, stats, strict=True)
-    )
 
 
 def _content_hash(maps: MapsConfig, stamps: tuple) -> str:

@@ -11,10 +11,10 @@ from astropy.table import Table, vstack
 from clusterjax.errors import InputError
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.sky.catalogues import read_table, with_positions
-from clusterjax.sky.fits import read_sky_map
+from clusterjax.sky.open_map import open_map
+from clusterjax.sky.reader import MapReader
 from clusterjax.sky.regions import lies_inside_split, sky_block, split_of_block
-from clusterjax.sky.selection import draw_empty_positions, inside_map
-from clusterjax.sky.skymap import SkyMap
+from clusterjax.sky.selection import draw_empty_positions
 
 SPLITS = ("train", "validation", "test")
 EMPTY = "random"
@@ -44,9 +44,9 @@ def expand(maps: Sequence[str]) -> tuple[str, ...]:
     return tuple(files)
 
 
-def open_map(name: str, bands: Sequence[str] | None = None) -> SkyMap:
-    """The map of one entry of ``config.data.maps``: a FITS file, or one a band joined by ``+``."""
-    return read_sky_map(name.split("+"), bands=bands)
+def open_entry(name: str, bands: Sequence[str] | None = None) -> MapReader:
+    """The map of one entry of ``config.data.maps``: a path, or one a band joined by ``+``."""
+    return open_map(name.split("+"), bands=bands)
 
 
 def read_objects(path: str) -> Table:
@@ -74,12 +74,12 @@ def read_objects(path: str) -> Table:
     return objects
 
 
-def plan_map(sky: SkyMap, objects: Table, selection: Selection, number: int) -> Table:
+def plan_map(sky: MapReader, objects: Table, selection: Selection, number: int) -> Table:
     """The cutouts of map ``number``: a row each with its split. Those that would reach into another are left out.
 
     A cutout's half-diagonal is kept inside its split's blocks, so that no two splits share a pixel of sky.
     """
-    known = objects[inside_map(sky, objects["ra_deg"], objects["dec_deg"])]
+    known = objects[sky.contains(objects["ra_deg"], objects["dec_deg"])]
     rng = np.random.default_rng([selection.seed, number])
     count = round(selection.random_per_object * len(known))
     ra, dec = draw_empty_positions(
@@ -104,7 +104,7 @@ def plan_map(sky: SkyMap, objects: Table, selection: Selection, number: int) -> 
     return rows[lies_inside_split(*position, margin_arcmin=margin, nside=selection.block_nside)]
 
 
-def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Table, SkyMap]:
+def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Table, MapReader]:
     """All cutouts of all maps, and the first map: bands, units and scale of the data set are its own.
 
     Raises :class:`InputError` for maps of other bands or pixels than the first, and for a split without
@@ -115,7 +115,7 @@ def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Tab
     objects = read_objects(catalogue)
     first, parts = None, []
     for number, name in enumerate(maps):
-        sky = open_map(name, first and first.bands)
+        sky = open_entry(name, first and first.bands)
         if first is None:
             first = sky
         elif abs(sky.pixel_scale_arcsec / first.pixel_scale_arcsec - 1) > 0.01:

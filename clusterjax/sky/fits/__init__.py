@@ -1,73 +1,27 @@
-"""FITS in and out: the one border to astropy.io.fits. Inside, everything is native float32 in (y, x, band) order."""
+"""FITS in and out: this package is the one border to astropy.io.fits.
 
-import contextlib
+Inside, everything is native float32 in (y, x, band) order.
+"""
+
 import json
 import os
 import pathlib
-import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyError, VerifyWarning
 from astropy.table import Table
-from astropy.utils.exceptions import AstropyUserWarning, AstropyWarning
-from astropy.wcs import WCS, FITSFixedWarning, Wcsprm
+from astropy.utils.exceptions import AstropyWarning
+from astropy.wcs import WCS, Wcsprm
 from jaxtyping import Float
 
 from clusterjax.errors import InputError
-from clusterjax.sky.bands import Planes, join_images
+from clusterjax.sky.bands import ImageReader, Planes, join_images
+from clusterjax.sky.fits.files import PathLike, open_fits, replacing, split_extension
+from clusterjax.sky.fits.pixels import stored_pixels
 from clusterjax.sky.header import band_names, celestial_header, image_units
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
-
-_PATH = str | os.PathLike
-
-
-@contextlib.contextmanager
-def _open(path: pathlib.Path) -> Iterator[fits.HDUList]:
-    """An open FITS file; whatever goes wrong while it is read is one :class:`InputError`."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
-    with warnings.catch_warnings():
-        # Of headers that break the standard but can be read: nothing that a reader could do about them.
-        warnings.simplefilter("ignore", VerifyWarning)
-        # wcslib's own repairs of dates and units.
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        # Astropy only warns of a file that ends too early, and reads it as if nothing were missing.
-        warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
-        warnings.filterwarnings("error", "Error validating header", AstropyUserWarning)
-        try:
-            # Opened here: astropy leaves a file open that it fails to read.
-            with path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
-                yield hdus
-        except InputError:
-            raise
-        except (OSError, EOFError, ValueError, TypeError, KeyError, VerifyError, AstropyUserWarning) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"{path} cannot be read as FITS: {reason}") from error
-
-
-@contextlib.contextmanager
-def replacing(path: _PATH) -> Iterator[pathlib.Path]:
-    """A path beside ``path`` to write to, which takes its place only when all went well."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _split_extension(path: _PATH) -> tuple[pathlib.Path, str | None]:
-    """``map.fits[W1]`` -> (map.fits, W1), CFITSIO's way to name an extension."""
-    match = re.fullmatch(r"(.+)\[([^\[\]]+)\]", os.fspath(path))
-    if match and not os.path.exists(path):
-        return pathlib.Path(match[1]), match[2]
-    return pathlib.Path(path), None
 
 
 def _choose_images(hdus: fits.HDUList, path: pathlib.Path, extension: str | None, bands) -> list:
@@ -99,55 +53,81 @@ def _celestial_axes(header: fits.Header, num_axes: int, where: str) -> tuple[int
     return tuple(celestial)
 
 
-def _read_planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> Planes:
-    """One image HDU as native float32 with its celestial WCS."""
+def _planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> Planes:
+    """One image HDU with its celestial WCS, and where its pixels lie."""
     where = f"{path}[{hdu.name}]" if hdu.name and hdu.name != "PRIMARY" else str(path)
     header = celestial_header(hdu.header)
-    first, second = _celestial_axes(header, hdu.header["NAXIS"], where)
-    data = np.asarray(hdu.data, np.float32)
+    num_axes = len(hdu.shape)
+    first, second = _celestial_axes(header, num_axes, where)
     try:
         wcs = WCS(header, fobj=hdus, naxis=[first + 1, second + 1])
         wcs.wcs.set()
     except Exception as error:  # wcslib has a dozen types of error; each means that the header has no usable WCS
         raise InputError(f"{where} has a WCS that cannot be used: {' '.join(str(error).split())}") from error
     # NumPy's axes run the other way.
-    data = np.moveaxis(data, (data.ndim - 1 - second, data.ndim - 1 - first), (-2, -1))
-    data = np.moveaxis(data.reshape(-1, *data.shape[-2:]), 0, -1)
-    data = np.where(np.isfinite(data), data, np.float32(np.nan))
-    wcs.pixel_shape = (data.shape[1], data.shape[0])
-    return Planes(data, wcs, band_names(hdu.header, data.shape[2], path), image_units(hdu.header), where)
+    axes = (num_axes - 1 - second, num_axes - 1 - first)
+    ny, nx = (hdu.shape[axis] for axis in axes)
+    wcs.pixel_shape = (nx, ny)
+    names = band_names(hdu.header, int(np.prod(hdu.shape)) // (ny * nx), path)
+    source, scaling = stored_pixels(hdu, hdus, path)
+    name = band_names(hdu.header, 1, path)[0]
+    return Planes(source, axes, wcs, names, name, image_units(hdu.header), where, scaling)
 
 
-def read_sky_map(paths: Sequence[_PATH], *, bands: Sequence[str] | None = None) -> SkyMap:
-    """Read an image of the sky: one file with all bands, or one file a band on the same grid.
+def read_planes(path: PathLike) -> Planes:
+    """The first image of a file, of which only the header is read. Raises InputError."""
+    path, extension = split_extension(path)
+    with open_fits(path) as hdus:
+        return _planes(_choose_images(hdus, path, extension, None)[0], hdus, path)
+
+
+def open_images(
+    paths: Sequence[PathLike], *, bands: Sequence[str] | None = None, check_signal: bool = True
+) -> ImageReader:
+    """A map on disk, to be read by window: one file with all bands, or one file a band on the same grid.
 
     Takes any FITS image with a celestial WCS (also .gz and .fz): a plane, or a cube whose other axes are the bands.
     Of a file with several images those whose EXTNAME is a band are taken, else the first; ``map.fits[W1]`` or
     ``map.fits[2]`` names one. ``bands`` are the names, in order, that the map must have; planes whose own names
-    (BAND, BAND0..., FILTER) are just these in another order are put in this one.
+    (BAND, BAND0..., FILTER) are just these in another order are put in this one. Of one file a band with three planes
+    each (I, Q, U) the first is taken.
 
     Raises InputError for a file that is missing, truncated, or no FITS; without a celestial WCS; of another number
-    of bands; on another grid; and for a band without any signal (all NaN or all equal).
+    of bands; on another grid; and, if ``check_signal``, for a band without any signal (all NaN or all equal).
     """
     if isinstance(paths, str | os.PathLike) or not paths:
         raise InputError(f"images={paths!r} must be a list of one FITS file, or of one file a band")
     images = []
     for given in paths:
-        path, extension = _split_extension(given)
-        with _open(path) as hdus:
-            images.extend(_read_planes(hdu, hdus, path) for hdu in _choose_images(hdus, path, extension, bands))
-    return join_images(images, bands)
+        path, extension = split_extension(given)
+        with open_fits(path) as hdus:
+            images.extend(_planes(hdu, hdus, path) for hdu in _choose_images(hdus, path, extension, bands))
+    return join_images(images, bands, check_signal=check_signal)
 
 
-def read_image(path: _PATH) -> Float[np.ndarray, "y x band"]:
+def read_sky_map(paths: Sequence[PathLike], *, bands: Sequence[str] | None = None) -> SkyMap:
+    """The whole of the map that :func:`open_images` opens, in memory."""
+    reader = open_images(paths, bands=bands)
+    return reader.read(0, 0, *reader.shape)
+
+
+def read_image(path: PathLike) -> Float[np.ndarray, "y x band"]:
     """The pixels alone of the first image of a FITS file, as native float32; it needs no WCS.
 
     A cube's axes beyond the first two (FITS order) become bands. Raises InputError as :func:`read_sky_map`.
     """
-    path, extension = _split_extension(path)
-    with _open(path) as hdus:
+    path, extension = split_extension(path)
+    with open_fits(path) as hdus:
         data = np.asarray(_choose_images(hdus, path, extension, None)[0].data, np.float32)
     return np.ascontiguousarray(np.moveaxis(data.reshape(-1, *data.shape[-2:]), 0, -1))
+
+
+def read_tile(path: PathLike) -> tuple[Float[np.ndarray, "y x"], str]:
+    """(pixels, BUNIT) of the first image of a file, whole, as native float32; it needs no WCS. Raises InputError."""
+    path = pathlib.Path(path)
+    with open_fits(path) as hdus:
+        hdu = _choose_images(hdus, path, None, None)[0]
+        return np.asarray(hdu.data, np.float32), image_units(hdu.header)
 
 
 def _wcs_hdus(wcs: WCS, data: np.ndarray) -> fits.HDUList:
@@ -167,7 +147,7 @@ def _add_provenance(header: fits.Header, provenance: dict) -> None:
         header.add_history(f"{key}: {value}".encode("ascii", "replace").decode())
 
 
-def write_sky_map(path: _PATH, sky: SkyMap, *, provenance: dict | None = None) -> None:
+def write_sky_map(path: PathLike, sky: SkyMap, *, provenance: dict | None = None) -> None:
     """Write (band, y, x) float32 with WCS, BUNIT and BAND0...; pixels that are not valid are written as NaN."""
     data = np.where(sky.valid[..., None], sky.data, np.float32(np.nan))
     hdus = _wcs_hdus(sky.wcs, np.ascontiguousarray(np.moveaxis(data, -1, 0)))
@@ -181,7 +161,7 @@ def write_sky_map(path: _PATH, sky: SkyMap, *, provenance: dict | None = None) -
         hdus.writeto(partial, overwrite=True)
 
 
-def write_probability_map(path: _PATH, probability_map: ProbabilityMap, *, provenance: dict | None = None) -> None:
+def write_probability_map(path: PathLike, probability_map: ProbabilityMap, *, provenance: dict | None = None) -> None:
     """Write the score (primary image) and the valid fraction (extension VALID_FRACTION), both with the grid's WCS.
 
     ``provenance`` (what made it: model, checkpoint, software version, date ...) is added to the map's own.
@@ -199,17 +179,17 @@ def write_probability_map(path: _PATH, probability_map: ProbabilityMap, *, prove
         hdus.writeto(partial, overwrite=True)
 
 
-def read_probability_map(path: _PATH) -> ProbabilityMap:
+def read_probability_map(path: PathLike) -> ProbabilityMap:
     """The inverse of :func:`write_probability_map`. Raises InputError for any other FITS file."""
     path = pathlib.Path(path)
-    with _open(path) as hdus:
+    with open_fits(path) as hdus:
         names = [hdu.name for hdu in hdus]
         header = hdus[0].header
         if "VALID_FRACTION" not in names or not {"WINDOW", "STRIDE", "PROVENAN"} <= set(header):
             raise InputError(f"{path} is not a score map; it has no WINDOW, STRIDE or extension VALID_FRACTION")
-        planes = _read_planes(hdus[0], hdus, path)
+        planes = _planes(hdus[0], hdus, path)
         return ProbabilityMap(
-            score=np.ascontiguousarray(planes.data[..., 0]),
+            score=planes.read(0, slice(None), slice(None)),
             valid_fraction=np.asarray(hdus["VALID_FRACTION"].data, np.float32),
             wcs=planes.wcs,
             window_pixels=int(header["WINDOW"]),
@@ -218,10 +198,10 @@ def read_probability_map(path: _PATH) -> ProbabilityMap:
         )
 
 
-def read_fits_table(path: _PATH) -> Table:
+def read_fits_table(path: PathLike) -> Table:
     """The first table of a FITS file, with the columns' comments (TCOMM) as descriptions. Raises InputError."""
     path = pathlib.Path(path)
-    with _open(path) as hdus:
+    with open_fits(path) as hdus:
         tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
         if not tables:
             raise InputError(f"{path} holds no table")
@@ -234,7 +214,7 @@ def read_fits_table(path: _PATH) -> Table:
         return table
 
 
-def write_fits_table(path: _PATH, table: Table) -> None:
+def write_fits_table(path: PathLike, table: Table) -> None:
     """Write a table with units, and descriptions as TCOMM, where TOPCAT and fv show them."""
     with warnings.catch_warnings():
         # Metadata that is no FITS keyword stays in the ECSV file that is written beside this one.

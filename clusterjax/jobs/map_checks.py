@@ -1,0 +1,28 @@
+"""What a map to scan has unlike the sky that the network was trained on."""
+
+from clusterjax.experiment import Network
+from clusterjax.jobs.session import say
+from clusterjax.sky.reader import MapReader
+from clusterjax.sky.resampled import ResampledReader
+from clusterjax.sky.skymap import SkyMap
+
+
+def warn_of_differences(sky: SkyMap | MapReader, network: Network) -> None:
+    """Of the map from what the network was trained on, where both are known."""
+    units = network.facts.units
+    if units and sky.units != units:
+        say(
+            f"warning: the map is in {sky.units or 'unknown units (it has no BUNIT)'}, the network was trained on "
+            f"{units}; its scores mean little until the map is converted"
+        )
+    trained = network.facts.pixel_scale_arcsec
+    if trained is not None and abs(sky.pixel_scale_arcsec / trained - 1) > 0.02:
+        say(
+            f'warning: the map has {sky.pixel_scale_arcsec:.3f}" pixels, the network was trained on {trained:.3f}"; '
+            "its scores mean little until the map is resampled"
+        )
+    if isinstance(sky, ResampledReader) and sky.turn is not None:
+        say(
+            "warning: a map so wide is scanned on a plate carree grid, whose pixels are narrower away from the "
+            "equator; beyond 30 deg of it windows show less sky than the network was trained on"
+        )

@@ -1,0 +1,85 @@
+"""FITS files opened and replaced; what is wrong with one is one clear error."""
+
+import contextlib
+import os
+import pathlib
+import re
+import warnings
+from collections.abc import Iterator
+
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyError, VerifyWarning
+from astropy.utils.exceptions import AstropyUserWarning
+from astropy.wcs import FITSFixedWarning
+
+from clusterjax.errors import InputError
+
+PathLike = str | os.PathLike
+
+
+@contextlib.contextmanager
+def readable(path: pathlib.Path) -> Iterator[None]:
+    """Whatever goes wrong while ``path`` is read is one :class:`InputError`."""
+    with warnings.catch_warnings():
+        # Of headers that break the standard but can be read: nothing that a reader could do about them.
+        warnings.simplefilter("ignore", VerifyWarning)
+        # wcslib's own repairs of dates and units.
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        # Some surveys leave out the padding of the last block; _check_complete sees whether more is missing.
+        warnings.filterwarnings("ignore", "File may have been truncated", AstropyUserWarning)
+        warnings.filterwarnings("error", "Error validating header", AstropyUserWarning)
+        try:
+            yield
+        except InputError:
+            raise
+        except (OSError, EOFError, ValueError, TypeError, KeyError, VerifyError, AstropyUserWarning) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{path} cannot be read as FITS: {reason}") from error
+
+
+@contextlib.contextmanager
+def open_fits(path: pathlib.Path) -> Iterator[fits.HDUList]:
+    """An open FITS file, complete; raises :class:`InputError` for any other."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    # Opened here: astropy leaves a file open that it fails to read.
+    with readable(path), path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
+        _check_complete(hdus, path)
+        yield hdus
+
+
+def _check_complete(hdus: fits.HDUList, path: pathlib.Path) -> None:
+    """Astropy only warns of a file that ends too early, and reads it as if nothing were missing."""
+    last = hdus[len(hdus) - 1]
+    where = last.fileinfo()
+    size = where["datSpan"] if isinstance(last, fits.CompImageHDU) else last.size  # the size it will have, unpacked
+    if is_plain(path) and where["datLoc"] + size > path.stat().st_size:
+        raise EOFError(f"it is truncated, {path.stat().st_size} bytes long")
+
+
+def is_plain(path: pathlib.Path) -> bool:
+    """True if the file's bytes are those of the FITS file: not gzip nor any other whole-file compression."""
+    with path.open("rb") as stream:
+        return stream.read(6) == b"SIMPLE"
+
+
+@contextlib.contextmanager
+def replacing(path: PathLike) -> Iterator[pathlib.Path]:
+    """A path beside ``path`` to write to, which takes its place only when all went well."""
+    path = pathlib.Path(path)
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def split_extension(path: PathLike) -> tuple[pathlib.Path, str | None]:
+    """``map.fits[W1]`` -> (map.fits, W1), CFITSIO's way to name an extension."""
+    match = re.fullmatch(r"(.+)\[([^\[\]]+)\]", os.fspath(path))
+    if match and not os.path.exists(path):
+        return pathlib.Path(match[1]), match[2]
+    return pathlib.Path(path), None

@@ -1,0 +1,40 @@
+"""Cutouts of maps on disk, in worker processes: imports no more than that needs."""
+
+import functools
+
+import numpy as np
+
+from clusterjax.sky.cutouts import extract_cutouts
+from clusterjax.sky.reader import MapReader
+from tfds_builders.map_cutouts.plan import open_entry
+
+
+@functools.lru_cache(maxsize=16)
+def _opened(name: str, bands: tuple[str, ...], version: str) -> MapReader:
+    """Each process opens a map once; what was read of it is the system's to keep or drop."""
+    del version  # of the files, so that one written anew is opened anew
+    return open_entry(name, bands)
+
+
+def cut(
+    maps: tuple[str, ...], bands: tuple[str, ...], size: int, version: str, positions: list[np.ndarray]
+) -> list[tuple[np.ndarray, float, np.ndarray]]:
+    """(image, valid fraction, border levels) about each of ``positions``: number in ``maps``, ra_deg, dec_deg."""
+    number, ra_deg, dec_deg = np.transpose(positions)
+    results: list = [None] * len(number)
+    for wanted in np.unique(number).astype(int):
+        here = np.flatnonzero(number == wanted)
+        images, valid = extract_cutouts(_opened(maps[wanted], bands, version), ra_deg[here], dec_deg[here], size)
+        for index, *result in zip(here.tolist(), images, valid.tolist(), border_levels(images), strict=True):
+            results[index] = tuple(result)
+    return results
+
+
+def border_levels(images: np.ndarray) -> np.ndarray:
+    """(cutout, band): median of the outermost pixels, where an object in the middle counts least; NaN for none."""
+    border = np.concatenate([images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1)
+    border = np.sort(border, axis=1)  # NaN last
+    count = np.isfinite(border).sum(axis=1, keepdims=True)
+    # Of none, rank 0 is NaN; of one, ranks 0 and 0.
+    lower, upper = np.maximum(count - 1, 0) // 2, count // 2
+    return np.mean([np.take_along_axis(border, rank, axis=1)[:, 0] for rank in (lower, upper)], axis=0)
