@@ -7,7 +7,6 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
-from typing import IO
 
 from clusterjax.errors import InputError
 
@@ -77,7 +76,7 @@ def _gzip_fault(path: pathlib.Path) -> str | None:
 class _Limited:
     """A stream that ends in an error after ``limit`` bytes: an archive may unpack to a thousand times its size."""
 
-    def __init__(self, stream: IO[bytes], limit: int, where: str):
+    def __init__(self, stream: gzip.GzipFile, limit: int, where: str):
         self._stream, self._left, self._limit, self._where = stream, limit, limit, where
 
     def read(self, size: int = -1) -> bytes:
