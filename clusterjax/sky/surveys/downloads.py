@@ -11,14 +11,19 @@ import threading
 import time
 import urllib.parse
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from clusterjax.errors import InputError
 from clusterjax.sky.surveys.cache import Cache
 from clusterjax.sky.surveys.contents import fault
 from clusterjax.sky.surveys.transfer import Refused, Stopped, TryAgain, transfer
 
+Check = Callable[[pathlib.Path], str | None]
 _MAX_WORKERS = 16
+
+
+def _no_fault(_: pathlib.Path) -> None:
+    return None
 
 
 class ResourceMissing(InputError):
@@ -38,6 +43,15 @@ class DownloadSettings:
     max_wait_s: float = 300.0  # a server that asks for more is left alone
     max_bytes: int = 4_000_000_000  # of one body
     seed: int = 0  # of the random part of the waits
+    # Beginnings of URLs -> what is asked instead; cache and manifest keep the original's name.
+    mirrors: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def address(self, url: str) -> str:
+        """Where ``url`` is asked for."""
+        for beginning, other in self.mirrors.items():
+            if url.startswith(beginning):
+                return other + url[len(beginning) :]
+        return url
 
 
 class _Host:
@@ -72,16 +86,20 @@ class Downloader:
         self._held.close()
         self._holds_lock = False
 
-    def fetch(self, url: str, kind: str = "any") -> pathlib.Path:
+    def fetch(self, url: str, kind: str = "any", check: Check = _no_fault) -> pathlib.Path:
         """The body of ``url`` as a file, which must be of ``kind`` (see ``contents.fault``).
+
+        ``check(body)`` says what else is wrong with it, or None. What is wrong is not kept, and asked for again.
 
         Raises :class:`ResourceMissing` where the server has no such thing, :class:`InputError` where it cannot be
         reached or never sends it whole, where it is too large, and offline for what the cache does not have.
         """
         path = self._cached(url)
-        return path if path is not None else self._download(url, kind)
+        return path if path is not None else self._download(url, kind, check)
 
-    def fetch_many(self, urls: Iterable[str], kind: str = "any") -> Iterator[pathlib.Path | ResourceMissing]:
+    def fetch_many(
+        self, urls: Iterable[str], kind: str = "any", check: Check = _no_fault
+    ) -> Iterator[pathlib.Path | ResourceMissing]:
         """The bodies of ``urls`` in order, fetched in parallel a little ahead of who reads them.
 
         What a server does not have comes as the exception; any other failure ends all. What was fetched stays.
@@ -95,7 +113,7 @@ class Downloader:
             for url in itertools.islice(remaining, count):
                 # Twice the same at once would write one file from two threads.
                 same = next((future for other, future in waiting if other == url), None)
-                waiting.append((url, same or executor.submit(self._fetch_or_missing, url, kind)))
+                waiting.append((url, same or executor.submit(self._fetch_or_missing, url, kind, check)))
 
         try:
             submit(4 * self.settings.per_host)
@@ -108,9 +126,9 @@ class Downloader:
             executor.shutdown(wait=True, cancel_futures=True)
             self._stop.clear()
 
-    def _fetch_or_missing(self, url: str, kind: str) -> pathlib.Path | ResourceMissing:
+    def _fetch_or_missing(self, url: str, kind: str, check: Check) -> pathlib.Path | ResourceMissing:
         try:
-            return self.fetch(url, kind)
+            return self.fetch(url, kind, check)
         except ResourceMissing as error:
             return error
 
@@ -126,7 +144,7 @@ class Downloader:
             "config.data.survey.offline=True; fetch it first without, or copy the cache of a machine that has it"
         )
 
-    def _download(self, url: str, kind: str) -> pathlib.Path:
+    def _download(self, url: str, kind: str, check: Check) -> pathlib.Path:
         host = self._host(url)
         path = self.cache.find(url)
         if path is not None:  # fetched by another process while this one waited for the cache's lock
@@ -140,7 +158,7 @@ class Downloader:
             with host.slots:
                 self._sleep_until(host.ready_at)
                 try:
-                    path = self._try(url, kind)
+                    path = self._try(url, kind, check)
                 except TryAgain as problem:
                     reason = str(problem)
                     wait = self.settings.backoff_s * 2**attempt * (0.5 + rng.random())
@@ -166,7 +184,7 @@ class Downloader:
             self._sleep(wait)
 
     def _host(self, url: str) -> _Host:
-        parts = urllib.parse.urlsplit(url)
+        parts = urllib.parse.urlsplit(self.settings.address(url))
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise InputError(f"{url!r} is no address that can be fetched; use http:// or https://")
         with self._lock:
@@ -175,14 +193,14 @@ class Downloader:
                 self._holds_lock = True
             return self._hosts.setdefault(parts.netloc, _Host(self.settings.per_host))
 
-    def _try(self, url: str, kind: str) -> pathlib.Path:
+    def _try(self, url: str, kind: str, check: Check) -> pathlib.Path:
         """One request, and a look at what came."""
         partial = self.cache.partial(url)
         with self._lock:
             self.num_requests += 1
         try:
             status = transfer(
-                url,
+                self.settings.address(url),
                 partial,
                 timeout_s=self.settings.timeout_s,
                 max_bytes=self.settings.max_bytes,
@@ -193,7 +211,7 @@ class Downloader:
             with self._lock:
                 self.cache.record_missing(url, error.status)
             raise ResourceMissing(f"{url} is refused with {error}") from error
-        problem = fault(partial, kind)
+        problem = fault(partial, kind) or check(partial)
         if problem is not None:
             partial.unlink()
             raise TryAgain(f"the server sent {problem}")

@@ -1,0 +1,112 @@
+"""A sky that answers as the survey services do, in their formats: a smooth pattern, known at every position."""
+
+import io
+import tarfile
+
+import numpy as np
+from astropy.io import fits
+
+from clusterjax.sky.geometry import make_wcs, pixel_to_sky, sky_to_pixel, unit_vectors
+from tests.local_server import Answer, Asked
+
+MIRRORS = ("https://alasky.cds.unistra.fr", "https://www.legacysurvey.org", "https://unwise.me",
+           "https://vizier.cds.unistra.fr", "https://cdsarc.cds.unistra.fr")  # fmt: skip
+TILE = 256  # pixels a side here; 2048 in truth
+SCALE = 2.75
+
+
+def sky_value(ra_deg, dec_deg, band: int):
+    """A few waves across the sphere, of some 20 arcmin; it turns by 1e-2 a pixel of unWISE."""
+    vectors = unit_vectors(ra_deg, dec_deg)
+    waves = np.random.default_rng(band).normal(size=(4, 3)) * 1000
+    return np.sin(vectors @ waves.T).sum(-1).astype(np.float32)
+
+
+def _header(wcs) -> fits.Header:
+    header = wcs.to_header()
+    header["RADESYS"] = "ICRS"
+    return header
+
+
+def fits_bytes(data, header) -> bytes:
+    stream = io.BytesIO()
+    fits.PrimaryHDU(np.asarray(data, ">f4"), header).writeto(stream)
+    return stream.getvalue()
+
+
+def _image(wcs, shape, bands):
+    ra, dec = pixel_to_sky(wcs, *np.indices(shape))
+    return np.stack([sky_value(ra, dec, band) for band in bands])
+
+
+def hips2fits(query: dict) -> bytes:
+    bands = {"W1": 0, "W2": 1, "f090": 0, "f150": 1, "f220": 2, "HFI100": 0, "HFI143": 1, "HFI217": 2}
+    size = int(query["width"])
+    wcs = make_wcs((size, size), ra_deg=float(query["ra"]), dec_deg=float(query["dec"]),
+                   pixel_scale_arcsec=float(query["fov"]) / size * 3600)  # fmt: skip
+    return fits_bytes(_image(wcs, (size, size), [bands[query["hips"].rsplit("/", 1)[1]]])[0], _header(wcs))
+
+
+def legacy_viewer(query: dict) -> bytes:
+    size = int(query["size"])
+    wcs = make_wcs((size, size), ra_deg=float(query["ra"]), dec_deg=float(query["dec"]),
+                   pixel_scale_arcsec=float(query["pixscale"]))  # fmt: skip
+    header = _header(wcs)
+    header["SURVEY"], header["VERSION"], header["BANDS"] = "unWISE", "NEO7", "12"
+    header["BAND0"], header["BAND1"] = "1", "2"
+    return fits_bytes(_image(wcs, (size, size), (0, 1)), header)
+
+
+def tile_wcs(dec_deg: float):
+    """Tiles of which neighbours in declination overlap by 40 pixels."""
+    spacing = (TILE - 40) * SCALE / 3600
+    number = round(dec_deg / spacing)
+    return number, [
+        (f"0000p{n:03d}", make_wcs((TILE, TILE), ra_deg=30.0, dec_deg=n * spacing, pixel_scale_arcsec=SCALE))
+        for n in (number - 1, number, number + 1)
+    ]
+
+
+def unwise_me(query: dict) -> bytes:
+    """Whole pixels of each tile that has some; the position up to a pixel beside the middle; EPOCH = -1 and all."""
+    size, ra, dec = int(query["size"]), float(query["ra"]), float(query["dec"])
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for name, wcs in tile_wcs(dec)[1]:
+            y, x = sky_to_pixel(wcs, ra, dec)
+            x0, y0 = (int(np.floor(pixel)) - size // 2 for pixel in (x, y))
+            rows = slice(max(y0, 0), min(y0 + size, TILE))
+            columns = slice(max(x0, 0), min(x0 + size, TILE))
+            if rows.start >= rows.stop or columns.start >= columns.stop:
+                continue
+            part = wcs.deepcopy()
+            part.wcs.crpix = np.array(wcs.wcs.crpix) - [columns.start, rows.start]
+            header = _header(part)
+            del header["RADESYS"]
+            header["EQUINOX"], header["EPOCH"], header["MAGZP"], header["UNW_VER"] = 2000.0, -1, 22.5, "v3.5"
+            shape = (rows.stop - rows.start, columns.stop - columns.start)
+            for band, data in enumerate(_image(part, shape, (0, 1)), start=1):
+                header["BAND"] = band
+                body = fits_bytes(data, header)
+                info = tarfile.TarInfo(f"unwise-{name}-w{band}-img-m.fits")
+                info.size = len(body)
+                tar.addfile(info, io.BytesIO(body))
+    return stream.getvalue()
+
+
+IMAGES = {
+    "/hips-image-services/hips2fits": hips2fits,
+    "/viewer/fits-cutout": legacy_viewer,
+    "/cutout_fits": unwise_me,
+}
+
+
+def respond(asked: Asked) -> Answer:
+    if asked.path not in IMAGES:
+        return Answer(b"<html><title>404</title></html>", status=404)
+    return Answer(IMAGES[asked.path](asked.query))
+
+
+def mirrors(url: str) -> dict[str, str]:
+    """All services at one server."""
+    return dict.fromkeys(MIRRORS, url)
