@@ -110,3 +110,35 @@ def respond(asked: Asked) -> Answer:
 def mirrors(url: str) -> dict[str, str]:
     """All services at one server."""
     return dict.fromkeys(MIRRORS, url)
+
+
+UNITS = {"M500": "10+14Msun", "MSZ": "10+14Msun"}
+
+
+def votable(rows: dict, *, status: str = "OK") -> bytes:
+    """As VizieR writes it: a resource with a table, fields with units, values as text."""
+    kinds = {"U": 'datatype="char" arraysize="*"', "f": 'datatype="double"', "i": 'datatype="int"'}
+    columns = {name: np.asarray(values) for name, values in rows.items()}
+    units = {name: "deg" if name.strip("_")[:2] in ("RA", "DE") else UNITS.get(name) for name in columns}
+    fields = "".join(
+        f'<FIELD name="{name}" ID="c{index}" {kinds[values.dtype.kind]}'
+        f"{f' unit={chr(34)}{units[name]}{chr(34)}' if units[name] and values.dtype.kind == 'f' else ''}/>\n"
+        for index, (name, values) in enumerate(columns.items())
+    )
+    lines = (
+        "<TR>" + "".join(f"<TD>{'' if value != value else value}</TD>" for value in line) + "</TR>\n"
+        for line in zip(*columns.values(), strict=True)
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n'
+        '<DESCRIPTION>VizieR Astronomical Server</DESCRIPTION>\n<RESOURCE ID="yCat" name="J/x" type="results">\n'
+        f'<INFO name="QUERY_STATUS" value="{status}"/>\n<TABLE ID="t" name="J/x/t">\n{fields}'
+        f"<DATA><TABLEDATA>\n{''.join(lines)}</TABLEDATA></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n"
+    ).encode()
+
+
+NO_TABLE = (
+    b'<?xml version="1.0"?>\n<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n'
+    b'<INFO ID="Errors" name="Error" value="No catalog or table was specified"/>\n</VOTABLE>\n'
+)
