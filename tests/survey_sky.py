@@ -1,5 +1,6 @@
 """A sky that answers as the survey services do, in their formats: a smooth pattern, known at every position."""
 
+import functools
 import io
 import tarfile
 
@@ -101,10 +102,31 @@ IMAGES = {
 }
 
 
-def respond(asked: Asked) -> Answer:
-    if asked.path not in IMAGES:
-        return Answer(b"<html><title>404</title></html>", status=404)
-    return Answer(IMAGES[asked.path](asked.query))
+@functools.lru_cache(maxsize=4096)
+def _image_body(path: str, query: tuple) -> bytes:
+    return IMAGES[path](dict(query))
+
+
+def respond(asked: Asked, tables: dict[str, dict] | None = None) -> Answer:
+    """``tables``: VizieR's, by name."""
+    if asked.path in IMAGES:
+        return Answer(_image_body(asked.path, tuple(asked.query.items())))
+    if asked.path == "/viz-bin/votable":
+        rows = (tables or {}).get(asked.query["-source"])
+        return Answer(NO_TABLE if rows is None else votable(rows))
+    return Answer(b"<html><title>404</title></html>", status=404)
+
+
+def patch_of_sky(number: int, seed: int, **columns) -> dict[str, np.ndarray]:
+    """Columns of VizieR's: positions uniform within RA 20 to 50, Dec -15 to 15, and more of as many rows."""
+    rng = np.random.default_rng(seed)
+    sine = np.sin(np.radians(15))
+    return {
+        "_RAJ2000": rng.uniform(20, 50, number),
+        "_DEJ2000": np.degrees(np.arcsin(rng.uniform(-sine, sine, number))),
+        "Name": np.array([f"{seed}-{i}" for i in range(number)], str),
+        **{name: np.resize(values, number) for name, values in columns.items()},
+    }
 
 
 def mirrors(url: str) -> dict[str, str]:

@@ -36,11 +36,14 @@ def merge_catalogues(catalogues: Sequence[Table], *, radius_arcmin: float | int)
         unmatched = np.ones(len(new), bool)
         unmatched[same] = False
         merged = vstack([merged, new[unmatched]], metadata_conflicts="silent")
+    for name in ("catalogues", "names"):
+        merged[name] = np.asarray(merged[name], str)
     return merged
 
 
 def _with_provenance(table: Table) -> Table:
     table = Table(table, copy=True)
+    # Objects, so that more names find room.
     table["catalogues"], table["names"] = table["catalogue"].astype(object), table["name"].astype(object)
     return table
 

@@ -16,7 +16,7 @@ from clusterjax.errors import InputError
 from clusterjax.sky.catalogues import find_column, read_table, with_positions
 from clusterjax.sky.fits import read_fits_table
 from clusterjax.sky.surveys.downloads import Downloader
-from clusterjax.sky.surveys.vizier import read_votable, vizier_url
+from clusterjax.sky.surveys.vizier import read_votable, refusal, vizier_url
 
 COLUMNS = ("catalogue", "name", "object_type", "ra_deg", "dec_deg", "redshift", "redshift_kind", "m500c_msun", "snr")
 CLUSTER = "cluster"
@@ -128,8 +128,10 @@ def read_catalogue(entry: str, downloader: Downloader | None = None) -> Table:
         if downloader is None:
             raise InputError(f"catalogue {entry} must be fetched; give a copy of it: {entry}=FILE")
         catalogue = CATALOGUES[entry]
-        body = downloader.fetch(catalogue.source(), "fits" if catalogue.url else "votable")
-        table = read_fits_table(body) if catalogue.url else read_votable(body)
+        if catalogue.url:
+            table = read_fits_table(downloader.fetch(catalogue.source(), "fits"))
+        else:
+            table = read_votable(downloader.fetch(catalogue.source(), "votable", refusal))
         return standardise(table, catalogue, entry)
     path = pathlib.Path(file)
     if not name and not path.suffix and not path.exists():

@@ -12,6 +12,7 @@ from astropy.utils.exceptions import AstropyWarning
 
 from clusterjax.errors import InputError
 
+_ERROR_BYTES = 100_000  # more is a table
 VIZIER = "https://vizier.cds.unistra.fr/viz-bin/votable"
 
 
@@ -27,7 +28,7 @@ def vizier_url(
     query += [("-out.add", name) for name in ("_RAJ2000", "_DEJ2000")]
     query += [("-out", name) for name in columns] or [("-out.all", "1")]
     query += list((constraints or {}).items())
-    return f"{base}?{urllib.parse.urlencode(query, safe='/+')}"
+    return f"{base}?{urllib.parse.urlencode(query, safe='/')}"
 
 
 def read_votable(path: str | os.PathLike) -> Table:
@@ -48,8 +49,16 @@ def read_votable(path: str | os.PathLike) -> Table:
     if any(info.name == "QUERY_STATUS" and str(info.value).upper() == "OVERFLOW" for info in notes):
         raise InputError(f"{path} is not the whole table: the server stopped at a limit of rows")
     if not tables:
-        said = "; ".join(
-            f"{info.value} {info.content or ''}".strip() for info in notes if "rror" in f"{info.name}{info.ID}"
-        )
-        raise InputError(f"{path} holds no table{': ' + said if said else ''}")
+        said = [f"{info.value} {info.content or ''}".strip() for info in notes if "rror" in f"{info.name}{info.ID}"]
+        raise InputError(f"{path} holds no table{': ' if said else ''}{'; '.join(said)}")
     return max(tables, key=len)
+
+
+def refusal(path: pathlib.Path) -> str | None:
+    """What is wrong with VizieR's answer; None if it is a table. It sends its errors with status 200, as VOTables."""
+    if path.stat().st_size < _ERROR_BYTES:
+        try:
+            read_votable(path)
+        except InputError as error:
+            return f"a VOTable that {str(error).removeprefix(f'{path} ')}"
+    return None

@@ -140,7 +140,7 @@ def test_an_image_of_another_size_or_scale_is_refused(fetch, server):
     with pytest.raises(InputError, match=r'has 150\.\d+" pixels; 2\.75" were asked for'):
         fetch("hips_unwise", 30.0, 0.1)
     server.respond = lambda asked: Answer(b"SIMPLE  =                    T".ljust(2880))
-    with pytest.raises(InputError, match="an image that cannot be read"):
+    with pytest.raises(InputError, match="a FITS file whose first part is no image"):
         fetch("hips_unwise", 30.0, 0.2)
 
 

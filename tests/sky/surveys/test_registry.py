@@ -108,6 +108,8 @@ def test_published_columns_become_ours(read, name):
     columns, (label, redshift, kind, mass, snr) = PUBLISHED[name]
     table = read(name, body_of(name, {key: [value] for key, value in columns.items()}))
     assert tuple(table.colnames) == COLUMNS
+    if CATALOGUES[name].vizier:
+        assert read.asked[0].query["-source"] == CATALOGUES[name].vizier
     (row,) = table
     assert (row["catalogue"], row["name"], row["redshift_kind"]) == (name, label, kind)
     assert row["object_type"] == CATALOGUES[name].object_type
@@ -141,16 +143,17 @@ def test_no_row_is_lost_to_the_default_limit(read):
 
 
 def test_what_a_server_says_instead_of_a_table(read):
-    with pytest.raises(InputError, match="holds no table: No catalog or table was specified"):
+    with pytest.raises(InputError, match="a VOTable that holds no table: No catalog or table was specified"):
         read("psz2", NO_TABLE)
-    with pytest.raises(InputError, match="is not the whole table: the server stopped at a limit"):
+    with pytest.raises(InputError, match="a VOTable that is not the whole table: the server stopped at a limit"):
         read("mcxc", votable({"RAdeg": [1.0], "DEdeg": [2.0]}, status="OVERFLOW"))
     with pytest.raises(InputError, match="the server sent a truncated VOTable"):
         read("mcxc2", votable({"RAdeg": [1.0], "DEdeg": [2.0]})[:-30])
-    with pytest.raises(InputError, match="cannot be read as a VOTable"):
+    with pytest.raises(InputError, match="a VOTable that cannot be read as a VOTable"):
         read("spt_sz", b"<?xml version='1.0'?><VOTABLE><RESOURCE></VOTABLE>")
     with pytest.raises(InputError, match="has no columns ra and dec; it has x"):
         read("spt_ecs", votable({"x": [1.0]}))
+    assert len(read("psz2", votable({"RAJ2000": [1.0], "DEJ2000": [2.0]}))) == 1  # the error was not kept
 
 
 def test_files_of_ones_own(tmp_path):
