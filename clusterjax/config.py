@@ -53,7 +53,7 @@ class SurveyConfig:
     per_host: int = 4  # requests to one server at a time
     attempts: int = 5
     timeout_s: float = 60.0  # without a byte
-    mirrors: dict[str, str] = dataclasses.field(default_factory=dict)  # beginnings of URLs -> what is asked instead
+    mirrors: tuple[str, ...] = ()  # "https://one.org=https://other.org": the other is asked instead
 
 
 @dataclasses.dataclass
@@ -336,6 +336,9 @@ def validate(config: ExperimentConfig) -> None:
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
         )
     within("data.survey.negatives_per_object", 0.0, 100.0)
+    for mirror in config.data.survey.mirrors:
+        if not all(part.startswith("http") for part in mirror.partition("=")[::2]):
+            raise InputError(f"config.data.survey.mirrors has {mirror!r}; write https://ONE.ORG=https://OTHER.ORG")
     if config.data.survey.service and config.data.builder not in ("ir_cutouts", "microwave_cutouts"):
         raise InputError(
             f"config.data.survey.service={config.data.survey.service!r} goes with config.data.builder='ir_cutouts' or "

@@ -164,3 +164,8 @@ NO_TABLE = (
     b'<?xml version="1.0"?>\n<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">\n'
     b'<INFO ID="Errors" name="Error" value="No catalog or table was specified"/>\n</VOTABLE>\n'
 )
+
+
+def survey_mirrors(url: str) -> tuple[str, ...]:
+    """The same as ``config.data.survey.mirrors`` has it."""
+    return tuple(f"{one}={other}" for one, other in mirrors(url).items())

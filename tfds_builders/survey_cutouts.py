@@ -103,7 +103,7 @@ def open_downloader(config: SurveyConfig) -> Downloader:
             per_host=config.per_host,
             attempts=config.attempts,
             timeout_s=float(config.timeout_s),
-            mirrors=config.mirrors,
+            mirrors=dict(mirror.split("=", 1) for mirror in config.mirrors),
         )
     )
 

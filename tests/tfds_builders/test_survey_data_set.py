@@ -13,7 +13,7 @@ from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.sky.surveys.images import SERVICES, read_cutout
 from tests.local_server import Answer, LocalServer
-from tests.survey_sky import hips2fits, mirrors, patch_of_sky, respond
+from tests.survey_sky import hips2fits, patch_of_sky, respond, survey_mirrors
 from tfds_builders.ir_cutouts.ir_cutouts_dataset_builder import make_builder as make_infrared
 from tfds_builders.microwave_cutouts.microwave_cutouts_dataset_builder import make_builder as make_microwave
 
@@ -58,7 +58,7 @@ def well(server):
 
 
 def make_in(folder, server, *, binary=True, builder=make_infrared, build=True, data=None, **changes):
-    here = {"cache_dir": str(folder / "cache"), "mirrors": mirrors(server.url)}
+    here = {"cache_dir": str(folder / "cache"), "mirrors": survey_mirrors(server.url)}
     settings = {"simulated_size": SIZE, "data_dir": str(folder / "data"), **(data or {})}
     made = builder(DataConfig(survey=SurveyConfig(**{**SURVEY, **here, **changes}), binary=binary, **settings), None)
     if build:
@@ -236,7 +236,7 @@ def test_what_a_service_does_not_have_is_left_out_and_said(make, server):
         ({"catalogues": ("spt_sz",)}, "holds no table: No catalog or table was specified"),
         ({"max_objects": 3}, r"in the sky blocks of the \w+ split; both are needed. Give larger catalogues"),
         ({"offline": True}, r"is not in the cache .* no server is asked with config\.data\.survey\.offline=True"),
-        ({"mirrors": {"https://": "http://127.0.0.1:9/"}}, r"no connection .* is there a network\?"),
+        ({"mirrors": ("https://=http://127.0.0.1:9/",)}, r"no connection .* is there a network\?"),
         ({"data": {"simulated_size": 6000}}, "simulated_size=6000 is more than the 5000 pixels that hips_unwise sends"),
     ],
 )
@@ -251,6 +251,10 @@ def test_the_config_says_where_a_survey_belongs():
     config.data.survey.service = "hips_unwise"
     validate(config)
     assert config.sky is None
+    config.data.survey.mirrors = ("alasky.cds.unistra.fr=alaskybis.cds.unistra.fr",)
+    with pytest.raises(InputError, match=r"mirrors has 'alasky.*'; write https://ONE\.ORG=https://OTHER\.ORG"):
+        validate(config)
+    config.data.survey.mirrors = ()
     config.data.builder = "map_cutouts"
     with pytest.raises(InputError, match=r"service='hips_unwise' goes with config\.data\.builder='ir_cutouts' or"):
         validate(config)
