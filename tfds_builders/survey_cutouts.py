@@ -22,6 +22,7 @@ from tfds_builders.planning import Selection, types_and_classes
 from tfds_builders.survey_plan import plan_survey
 
 _MOST_LEFT_OUT = 0.5  # of a split; more, and something is wrong with the service
+_PATIENCE = 200  # cutouts before that is said
 
 
 @dataclasses.dataclass
@@ -55,7 +56,7 @@ class SurveyCutouts(PlacedCutouts):
         check = functools.partial(wrong_size, service, config.size)
         with open_downloader(config.survey) as downloader:
             bodies = downloader.fetch_many(itertools.chain.from_iterable(urls), service.kind, check)
-            for row, place, own in zip(chosen.tolist(), places, urls, strict=True):
+            for done, (row, place, own) in enumerate(zip(chosen.tolist(), places, urls, strict=True), start=1):
                 parts = list(itertools.islice(bodies, len(own)))
                 try:
                     image, valid = _read(service, parts, place, config.size)
@@ -63,11 +64,8 @@ class SurveyCutouts(PlacedCutouts):
                     problems.append(str(error))
                     image, valid = np.full((config.size, config.size, len(config.bands)), np.nan, np.float32), -1.0
                 yield image, valid, row
-        if len(problems) > _MOST_LEFT_OUT * len(chosen):
-            raise InputError(
-                f"{len(problems)} of {len(chosen)} cutouts cannot be had from {config.survey.service}; the first: "
-                f"{problems[0]}"
-            )
+                if done > _PATIENCE or done == len(chosen):
+                    _check_enough(problems, done, config.survey.service)
         if problems:
             logging.warning("%d of %d cutouts are left out; the first: %s", len(problems), len(chosen), problems[0])
 
@@ -80,6 +78,11 @@ class SurveyCutouts(PlacedCutouts):
         self.info.metadata.setdefault("left_out", {})[split] = planned - len(kept)
         if split == self.split_names[0]:
             _write_objects(pathlib.Path(self.data_dir), self.builder_config.rows)
+
+
+def _check_enough(problems: list[str], done: int, service: str) -> None:
+    if len(problems) > _MOST_LEFT_OUT * done:
+        raise InputError(f"{len(problems)} of {done} cutouts cannot be had from {service}; the first: {problems[0]}")
 
 
 def _read(service: ImageService, parts: list, place: tuple[float, float], size: int) -> tuple[np.ndarray, float]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from clusterjax.sky.regions import sky_block
 
-_OBJECTS_A_BLOCK = 4  # on average: a block of the survey without any is then one in fifty
+_OBJECTS_A_BLOCK = 3  # on average: a block of the survey without any is then one in twenty
 _NSIDES = (64, 32, 16, 8, 4, 2, 1)
 
 
@@ -19,10 +19,6 @@ class Footprint:
 
     nside: int
     blocks: Int[np.ndarray, " block"]
-
-    @property
-    def area_deg2(self) -> float:
-        return len(self.blocks) / (12 * self.nside**2) * 4 * np.pi * np.degrees(1) ** 2
 
     def contains(self, ra_deg, dec_deg) -> Bool[np.ndarray, " n"]:
         """True for ICRS positions in degrees that lie in one of the blocks."""

@@ -1,5 +1,6 @@
 """The downloader against a server with every fault that real ones have shown."""
 
+import concurrent.futures
 import gzip
 import hashlib
 import io
@@ -291,6 +292,20 @@ def test_a_line_cut_short_by_a_crash_costs_one_download(serve, make):
             downloader.fetch(f"{server.url}/{name}")
     assert [one.path for one in server.asked] == ["/c"]
     assert Cache(downloader.cache.folder).entry(f"{server.url}/c").size == 2
+
+
+def test_a_second_program_waits_and_asks_for_nothing_again(serve, make, capfd):
+    server = serve(lambda asked: Answer(asked.path.encode()))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, make() as second:
+        with make() as first:
+            first.fetch(f"{server.url}/a")
+            waiting = pool.submit(second.fetch, f"{server.url}/b")
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.1)
+            path = first.fetch(f"{server.url}/b")
+        assert waiting.result(timeout=5) == path
+    assert "waiting for another process that downloads into" in capfd.readouterr().err
+    assert [one.path for one in server.asked] == ["/a", "/b"]
 
 
 def archive(members, path):
