@@ -11,6 +11,7 @@ from astropy.table import Table
 from clusterjax.config import DataConfig, ExperimentConfig, SurveyConfig, validate
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
+from clusterjax.sky.regions import split_of_block
 from clusterjax.sky.surveys.images import SERVICES, read_cutout
 from tests.local_server import Answer, LocalServer
 from tests.survey_sky import hips2fits, patch_of_sky, respond, survey_mirrors
@@ -31,7 +32,11 @@ TABLES = {
         "z": np.full(60, 0.31),
     },
     "J/ApJS/240/33/table3": patch_of_sky(60, 2, Photz=1.0),
-    "I/259/tyc2": patch_of_sky(400, 3),
+    # As many stars 3 arcmin beside a cluster as elsewhere.
+    "I/259/tyc2": {
+        name: np.concatenate([patch_of_sky(160, 3)[name], CLUSTERS[name] + (3 / 60 if name == "_DEJ2000" else 0)])
+        for name in ("_RAJ2000", "_DEJ2000")
+    },
     "VII/294/catalog": patch_of_sky(300, 4),
 }
 SURVEY = {
@@ -144,6 +149,9 @@ def test_splits_share_no_sky_and_provenance_is_kept(built):
     for split in ("validation", "test", "test_madcows"):
         apart = splits[split].match_to_catalog_sky(splits["train"])[1]
         assert apart.arcsec.min() > SIZE * 2.75 * np.sqrt(2)
+    for split in splits:
+        blocks = np.array([row["sky_block"] for row in records(builder, split)])
+        assert set(split_of_block(blocks)) == {split.removesuffix("_madcows")}
     table = Table.read(f"{builder.data_dir}/objects.ecsv")
     both = table[[len(text.split("; ")) == 2 for text in np.ma.filled(table["catalogues"], "")]]
     assert set(both["catalogues"]) == {"psz2; mcxc2"}
