@@ -1,5 +1,6 @@
 """Builder config ``survey``: cutouts of the sky itself, from image services, around published catalogues' objects."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -54,8 +55,12 @@ class SurveyCutouts(PlacedCutouts):
         urls = [service.urls(*place, config.size) for place in places]
         problems: list[str] = []
         check = functools.partial(wrong_size, service, config.size)
-        with open_downloader(config.survey) as downloader:
-            bodies = downloader.fetch_many(itertools.chain.from_iterable(urls), service.kind, check)
+        with (
+            open_downloader(config.survey) as downloader,
+            contextlib.closing(
+                downloader.fetch_many(itertools.chain.from_iterable(urls), service.kind, check)
+            ) as bodies,
+        ):
             for done, (row, place, own) in enumerate(zip(chosen.tolist(), places, urls, strict=True), start=1):
                 parts = list(itertools.islice(bodies, len(own)))
                 try:
