@@ -37,6 +37,26 @@ MICROWAVE_FRACTIONS = {
 
 
 @dataclasses.dataclass
+class SurveyConfig:
+    """A data set of the sky itself, for ir_cutouts and microwave_cutouts; without a ``service`` theirs is simulated."""
+
+    service: str = ""  # of images: hips_unwise, unwise_me, legacy_unwise; hips_act, hips_planck
+    # Names of clusterjax/sky/surveys/registry.py, NAME=FILE for a copy, or tables of one's own; the first has priority
+    catalogues: tuple[str, ...] = ("act_dr5",)
+    negatives: tuple[str, ...] = ()  # likewise; TYPE=FILE for a table of one's own
+    held_out: tuple[str, ...] = ()  # clusters that are not trained on: test splits of their own
+    merge_radius_arcmin: float = 3.0  # entries of two catalogues as close as this are one object
+    negatives_per_object: float = 0.5  # of all types together, for each cluster
+    max_objects: int | None = None  # clusters, drawn at random; None: all
+    cache_dir: str = "runs/downloads"
+    offline: bool = False  # only what cache_dir has
+    per_host: int = 4  # requests to one server at a time
+    attempts: int = 5
+    timeout_s: float = 60.0  # without a byte
+    mirrors: tuple[str, ...] = ()  # "https://one.org=https://other.org": the other is asked instead
+
+
+@dataclasses.dataclass
 class DataConfig:
     """The data set and how it reaches the network."""
 
@@ -57,7 +77,7 @@ class DataConfig:
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
     skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
-    # map_cutouts only
+    # map_cutouts, and with a survey the last four
     # FITS or HEALPix files, HiPS folders, folders of tiles (* and ? for several); those of one map's bands joined by +
     maps: tuple[str, ...] = ()
     catalogue: str = (
@@ -67,6 +87,7 @@ class DataConfig:
     random_per_object: float = 1.0  # empty positions for each object
     min_valid_fraction: float = 0.9  # of a cutout's pixels; others are left out
     block_nside: int = 16  # HEALPix blocks that belong to one split each: 13 deg2; a power of 2, larger for small maps
+    survey: SurveyConfig = dataclasses.field(default_factory=SurveyConfig)
     # All
     bands: tuple[str, ...] | None = None  # None: all bands of the data set
     centre_pixels: int | None = None  # of each cutout's middle that the network sees, a side; None: all
@@ -189,6 +210,8 @@ class ExperimentConfig:
     @property
     def sky(self) -> InfraredSky | MicrowaveSky | None:
         """The simulated sky that the data set is drawn from; None for a data set that is not simulated."""
+        if self.data.survey.service:
+            return None
         return {"ir_cutouts": self.simulation, "microwave_cutouts": self.microwave}.get(self.data.builder)
 
 
@@ -199,6 +222,11 @@ def to_json(config: ExperimentConfig) -> str:
 def from_json(text: str) -> ExperimentConfig:
     """The inverse of :func:`to_json`. Unknown fields and wrong types are an :class:`InputError`."""
     return _from_dict(ExperimentConfig, json.loads(text), "config")
+
+
+def survey_from_json(text: str) -> SurveyConfig:
+    """Of ``json.dumps(dataclasses.asdict(config.data.survey))``."""
+    return _from_dict(SurveyConfig, json.loads(text), "config.data.survey")
 
 
 def _from_dict(cls, values: dict, path: str):
@@ -276,6 +304,8 @@ def validate(config: ExperimentConfig) -> None:
         "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
         "data.crop_pixels", "data.image_size", "data.centre_pixels", "data.input_size", "data.softening",
         "data.num_read_threads", "data.exclusion_arcmin", "data.random_per_object",
+        "data.survey.merge_radius_arcmin", "data.survey.max_objects", "data.survey.per_host", "data.survey.attempts",
+        "data.survey.timeout_s",
         "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
         "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex",
         "lr_range.multiplier",
@@ -305,6 +335,15 @@ def validate(config: ExperimentConfig) -> None:
     if config.lr_range.lr_max <= config.lr_range.lr_min:
         raise InputError(
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
+        )
+    within("data.survey.negatives_per_object", 0.0, 100.0)
+    for mirror in config.data.survey.mirrors:
+        if not all(part.startswith("http") for part in mirror.partition("=")[::2]):
+            raise InputError(f"config.data.survey.mirrors has {mirror!r}; write https://ONE.ORG=https://OTHER.ORG")
+    if config.data.survey.service and config.data.builder not in ("ir_cutouts", "microwave_cutouts"):
+        raise InputError(
+            f"config.data.survey.service={config.data.survey.service!r} goes with config.data.builder='ir_cutouts' or "
+            f"'microwave_cutouts', not {config.data.builder!r}"
         )
     choice("microwave.survey", "act_dr5", "act_dr6", "planck")
     if config.sky is not None:

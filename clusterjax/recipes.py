@@ -11,6 +11,7 @@ from clusterjax.config import (
     ModelConfig,
     OptimConfig,
     SearchConfig,
+    SurveyConfig,
     TrainingConfig,
     apply_variant,
 )
@@ -69,6 +70,40 @@ def local_maps(name: str, model: ModelConfig) -> ExperimentConfig:
         optim=OptimConfig(schedule="cosine", warmup_epochs=1.0),
         training=TrainingConfig(num_epochs=20, global_batch_size=64, early_stop_patience=None),
     )
+
+
+def infrared_survey(name: str, model: ModelConfig) -> ExperimentConfig:
+    """Cutouts of unWISE around clusters found otherwise (SZ effect, X-rays), and what is taken for clusters."""
+    config = infrared_from_scratch(name, model)
+    config.data.survey = SurveyConfig(
+        service="hips_unwise",
+        catalogues=("act_dr5", "spt_sz", "spt_ecs", "psz2", "mcxc2", "erass1"),
+        negatives=("sga2020", "2masx", "tycho2", "milliquas", "allwise_agn"),
+        held_out=("madcows", "act_dr6"),
+        max_objects=6000,
+    )
+    config.training.num_epochs = 12  # a quarter of the simulated cutouts
+    return config
+
+
+def microwave_survey(name: str, model: ModelConfig) -> ExperimentConfig:
+    """Cutouts of ACT DR5 + Planck around the clusters of its own footprint, and what is taken for clusters."""
+    config = microwave_from_scratch(name, model)
+    config.data.survey = SurveyConfig(
+        service="hips_act",
+        catalogues=("act_dr5", "act_dr5_mcmf"),
+        negatives=("milliquas", "sga2020", "2masx"),
+        held_out=("act_dr6", "compact"),
+    )
+    config.training.num_epochs = 12
+    return config
+
+
+def shrink_survey_to_smoke(config: ExperimentConfig) -> None:
+    """A few hundred cutouts; the scores mean nothing."""
+    shrink_to_smoke(config)
+    config.data.survey.max_objects = 120
+    config.optim.learning_rate = 1e-3  # too few for a range test
 
 
 # What a network needs beyond its own defaults at 64 px.

@@ -24,6 +24,7 @@ from clusterjax.training.evaluate import evaluate as run_evaluation
 from clusterjax.training.step import make_eval_step
 
 SPLITS = ("validation", "test")
+HELD_OUT = "test_"  # the beginning of the name of a split of a catalogue that was held out
 # The classical observers: the column of its score -> its name
 CLASSICAL = {"aperture_count": "aperture count", "matched_filter": "matched filter"}
 CLASSICAL_TRAINING_CUTOUTS = 12_000
@@ -37,7 +38,10 @@ def classical_column(table: Table) -> str | None:
 
 
 def evaluate(session: Session) -> None:
-    """Score both splits with the best checkpoint; write predictions_*.fits and .ecsv, metrics.json, headline.ecsv."""
+    """Score validation, test, and what was held out, with the best checkpoint.
+
+    Writes predictions_*.fits and .ecsv, metrics.json, headline.ecsv.
+    """
     network = session.trained_network()
     folder = session.folder("evaluation")
     builder = build(session)
@@ -56,7 +60,7 @@ def evaluate(session: Session) -> None:
     eval_step = make_eval_step(network.graphdef, session.mesh, network.facts.preprocess)
     classical = fit_classical(builder)
     tables, losses = {}, {}
-    for split in SPLITS:
+    for split in (*SPLITS, *(name for name in builder.info.splits if name.startswith(HELD_OUT))):
         source = open_source(builder, split)
         batches = make_eval_loader(source, session.config.data, batch_size=session.config.training.eval_batch_size)
         losses[split], columns = run_evaluation(eval_step, network.state, batches, session.mesh)

@@ -4,7 +4,7 @@ import gzip
 import os
 import pathlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from astropy import units as u
@@ -16,7 +16,7 @@ from clusterjax.errors import InputError
 from clusterjax.sky.fits import read_fits_table, replacing, write_fits_table
 from clusterjax.sky.geometry import unit_vectors
 
-# Names of right ascension and declination in public catalogues, compared without case, blanks, dots and underscores.
+# Names of right ascension and declination in public catalogues, compared by their letters and digits, without case.
 _POSITION_NAMES = (
     ("radeg", "decdeg"),  # ours, ACT
     ("radeg", "dedeg"),  # MCXC
@@ -87,7 +87,13 @@ def _with_known_units(table: Table) -> Table:
 
 
 def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter not in " ._-")
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def find_column(table: Table, names: Iterable[str]) -> str | None:
+    """The table's column that has the first of ``names`` it has at all; case and signs do not count."""
+    by_name = {_plain(name): name for name in reversed(table.colnames)}
+    return next((by_name[_plain(name)] for name in names if _plain(name) in by_name), None)
 
 
 def _find_pair(table: Table, pairs) -> tuple[str, str] | None:

@@ -1,5 +1,7 @@
 """Which positions of a map make a data set: known objects, and empty sky that keeps away from them."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
@@ -28,6 +30,29 @@ def draw_empty_positions(
     Raises :class:`InputError` where the known objects leave no room.
     """
     centre, radius = sky.bounding_cap()
+
+    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+        ra, dec = _in_cap(rng, centre, radius, number)
+        keep = sky.contains(ra, dec)
+        return ra[keep], dec[keep]
+
+    return draw_away_from(
+        draw, count, known_ra_deg=known_ra_deg, known_dec_deg=known_dec_deg, exclusion_arcmin=exclusion_arcmin
+    )
+
+
+def draw_away_from(
+    draw: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    count: int,
+    *,
+    known_ra_deg: Float[np.ndarray, " n"],
+    known_dec_deg: Float[np.ndarray, " n"],
+    exclusion_arcmin: float,
+) -> tuple[Float[np.ndarray, " count"], Float[np.ndarray, " count"]]:
+    """``count`` of the ICRS positions that ``draw(number)`` gives, none within ``exclusion_arcmin`` of a known one.
+
+    ``draw`` may give fewer than asked for. Raises :class:`InputError` where the known objects leave no room.
+    """
     chord = 2 * np.sin(np.radians(exclusion_arcmin / 60) / 2)
     known = unit_vectors(known_ra_deg, known_dec_deg)
     tree = cKDTree(known) if len(known) else None
@@ -36,17 +61,15 @@ def draw_empty_positions(
     for _ in range(_TRIES):
         if missing <= 0:
             break
-        ra, dec = _in_cap(rng, centre, radius, batch)
-        keep = sky.contains(ra, dec)
-        if tree is not None:
-            keep &= tree.query(unit_vectors(ra, dec))[0] > chord
+        ra, dec = draw(batch)
+        keep = np.ones(len(ra), bool) if tree is None else tree.query(unit_vectors(ra, dec))[0] > chord
         found.append(np.stack([ra[keep], dec[keep]], axis=1))
         missing -= int(keep.sum())
         batch = min(2 * batch, 1_000_000)
     else:
         raise InputError(
             f"no room for {count} empty positions {exclusion_arcmin:g} arcmin away from {len(known)} known objects; "
-            "use a smaller config.data.exclusion_arcmin or a larger map"
+            "use a smaller config.data.exclusion_arcmin or a larger footprint"
         )
     ra, dec = np.concatenate(found)[:count].T
     return ra, dec

@@ -1,10 +1,12 @@
-"""TFDS builder of simulated infrared cutouts, written and read without TensorFlow."""
+"""TFDS builder of infrared cutouts, simulated or of the sky itself, written and read without TensorFlow."""
 
 import tensorflow_datasets as tfds
 
 from clusterjax.config import INFRARED_FRACTIONS, DataConfig
 from clusterjax.simulation.knobs import InfraredSky
+from clusterjax.sky.surveys.images import INFRARED
 from tfds_builders.simulated import SimulatedConfig, SimulatedCutouts, make_simulated_builder
+from tfds_builders.survey_cutouts import SurveyCutouts, make_survey_builder
 
 DEFAULT = SimulatedConfig(
     description="Simulated unWISE W1 and W2 cutouts, half of them with a cluster of galaxies",
@@ -21,6 +23,15 @@ class Builder(SimulatedCutouts, tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [DEFAULT]  # noqa: RUF012
 
 
-def make_builder(config: DataConfig, sky: InfraredSky) -> Builder:
+class SurveyBuilder(SurveyCutouts, tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Cutouts of the infrared sky in splits that share none of it."""
+
+    name = "ir_cutouts"
+    VERSION = tfds.core.Version("1.0.0")
+
+
+def make_builder(config: DataConfig, sky: InfraredSky | None) -> Builder | SurveyBuilder:
     """The builder of the data set that ``config`` and ``sky`` describe; ``download_and_prepare()`` then builds it."""
+    if config.survey.service:
+        return make_survey_builder(SurveyBuilder, config, INFRARED)
     return make_simulated_builder(Builder, config, sky)

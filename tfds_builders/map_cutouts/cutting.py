@@ -6,6 +6,7 @@ import numpy as np
 
 from clusterjax.sky.cutouts import extract_cutouts
 from clusterjax.sky.reader import MapReader
+from tfds_builders.border_levels import border_levels
 from tfds_builders.map_cutouts.plan import open_entry
 
 
@@ -28,13 +29,3 @@ def cut(
         for index, *result in zip(here.tolist(), images, valid.tolist(), border_levels(images), strict=True):
             results[index] = tuple(result)
     return results
-
-
-def border_levels(images: np.ndarray) -> np.ndarray:
-    """(cutout, band): median of the outermost pixels, where an object in the middle counts least; NaN for none."""
-    border = np.concatenate([images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]], axis=1)
-    border = np.sort(border, axis=1)  # NaN last
-    count = np.isfinite(border).sum(axis=1, keepdims=True)
-    # Of none, rank 0 is NaN; of one, ranks 0 and 0.
-    lower, upper = np.maximum(count - 1, 0) // 2, count // 2
-    return np.mean([np.take_along_axis(border, rank, axis=1)[:, 0] for rank in (lower, upper)], axis=0)

@@ -1,6 +1,5 @@
 """Which cutouts a data set of local maps holds: known objects, empty sky, and the split of each."""
 
-import dataclasses
 import glob
 import pathlib
 from collections.abc import Sequence
@@ -13,24 +12,10 @@ from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.sky.catalogues import read_table, with_positions
 from clusterjax.sky.open_map import open_map
 from clusterjax.sky.reader import MapReader
-from clusterjax.sky.regions import lies_inside_split, sky_block, split_of_block
 from clusterjax.sky.selection import draw_empty_positions
+from tfds_builders.planning import NUMBERS, Selection, assign_splits, check_splits, empty_rows
 
-SPLITS = ("train", "validation", "test")
-EMPTY = "random"
 _TYPE_NAMES = ("object_type", "label", "class", "type")  # of the catalogue's column, if it has one
-_NUMBERS = ("redshift", "m500c_msun")
-
-
-@dataclasses.dataclass(frozen=True)
-class Selection:
-    """What is asked for."""
-
-    size: int  # pixels a side
-    exclusion_arcmin: float  # empty positions keep so far from every known object
-    random_per_object: float
-    block_nside: int
-    seed: int
 
 
 def expand(maps: Sequence[str]) -> tuple[str, ...]:
@@ -68,17 +53,14 @@ def read_objects(path: str) -> Table:
     objects = Table({"ra_deg": table["ra_deg"], "dec_deg": table["dec_deg"], "object_type": types})
     of_map = table[columns["map"]] if "map" in columns else np.full(len(table), "")
     objects["map"] = [pathlib.Path(str(name)).name for name in of_map]
-    for name in _NUMBERS:
+    for name in NUMBERS:
         values = table[columns[name]] if name in columns else np.full(len(table), np.nan)
         objects[name] = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
     return objects
 
 
 def plan_map(sky: MapReader, objects: Table, selection: Selection, number: int) -> Table:
-    """The cutouts of map ``number``: a row each with its split. Those that would reach into another are left out.
-
-    A cutout's half-diagonal is kept inside its split's blocks, so that no two splits share a pixel of sky.
-    """
+    """The cutouts of map ``number``: a row each with its split. Those that would reach into another are left out."""
     known = objects[sky.contains(objects["ra_deg"], objects["dec_deg"])]
     rng = np.random.default_rng([selection.seed, number])
     count = round(selection.random_per_object * len(known))
@@ -90,18 +72,11 @@ def plan_map(sky: MapReader, objects: Table, selection: Selection, number: int) 
         known_dec_deg=np.asarray(objects["dec_deg"], float),
         exclusion_arcmin=selection.exclusion_arcmin,
     )
-    nothing = np.full(count, np.nan)
     known.remove_column("map")
-    empty = Table({"ra_deg": ra, "dec_deg": dec, "object_type": np.full(count, EMPTY)})
-    for name in _NUMBERS:
-        empty[name] = nothing
-    rows = vstack([Table(known, copy=True), empty], metadata_conflicts="silent")
-    position = np.asarray(rows["ra_deg"], float), np.asarray(rows["dec_deg"], float)
-    margin = selection.size / np.sqrt(2) * sky.pixel_scale_arcsec / 60
-    rows["sky_block"] = sky_block(*position, nside=selection.block_nside)
-    rows["split"] = split_of_block(np.asarray(rows["sky_block"]))
+    rows = vstack([Table(known, copy=True), empty_rows(ra, dec)], metadata_conflicts="silent")
+    rows = assign_splits(rows, selection, float(sky.pixel_scale_arcsec))
     rows["map"] = np.full(len(rows), number, int)
-    return rows[lies_inside_split(*position, margin_arcmin=margin, nside=selection.block_nside)]
+    return rows
 
 
 def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Table, MapReader]:
@@ -127,16 +102,10 @@ def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Tab
         here = (objects["map"] == file) | (objects["map"] == "")
         parts.append(plan_map(sky, objects[here], selection, number))
     rows = vstack(parts, metadata_conflicts="silent")
-    _check(rows, catalogue)
+    check_splits(
+        rows,
+        where="the maps",
+        objects=pathlib.Path(catalogue).name,
+        remedy="Give larger maps, or smaller blocks: config.data.block_nside=32 or 64",
+    )
     return rows, first
-
-
-def _check(rows: Table, catalogue: str) -> None:
-    for split in SPLITS:
-        empty = np.asarray(rows["object_type"])[np.asarray(rows["split"]) == split] == EMPTY
-        if empty.all() or not empty.any():
-            raise InputError(
-                f"the maps hold {int(np.sum(~empty))} objects of {pathlib.Path(catalogue).name} and "
-                f"{int(np.sum(empty))} empty positions in the sky blocks of the {split} split; both are needed. Give "
-                "larger maps, or smaller blocks: config.data.block_nside=32 or 64"
-            )

@@ -1,10 +1,12 @@
-"""TFDS builder of simulated microwave cutouts, written and read without TensorFlow."""
+"""TFDS builder of microwave cutouts, simulated or of the sky itself, written and read without TensorFlow."""
 
 import tensorflow_datasets as tfds
 
 from clusterjax.config import MICROWAVE_FRACTIONS, DataConfig
 from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.sky.surveys.images import MICROWAVE
 from tfds_builders.simulated import SimulatedConfig, SimulatedCutouts, make_simulated_builder
+from tfds_builders.survey_cutouts import SurveyCutouts, make_survey_builder
 
 DEFAULT = SimulatedConfig(
     description="Simulated ACT + Planck cutouts at 98, 150 and 220 GHz, half of them with a cluster of galaxies",
@@ -20,6 +22,15 @@ class Builder(SimulatedCutouts, tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [DEFAULT]  # noqa: RUF012  (TFDS's interface)
 
 
-def make_builder(config: DataConfig, sky: MicrowaveSky) -> Builder:
+class SurveyBuilder(SurveyCutouts, tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Cutouts of the microwave sky in splits that share none of it."""
+
+    name = "microwave_cutouts"
+    VERSION = tfds.core.Version("1.0.0")
+
+
+def make_builder(config: DataConfig, sky: MicrowaveSky | None) -> Builder | SurveyBuilder:
     """The builder of the data set that ``config`` and ``sky`` describe; ``download_and_prepare()`` then builds it."""
+    if config.survey.service:
+        return make_survey_builder(SurveyBuilder, config, MICROWAVE)
     return make_simulated_builder(Builder, config, sky)

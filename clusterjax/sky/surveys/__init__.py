@@ -1,0 +1,1 @@
+"""Real surveys over the network: a polite downloader with a cache, image services, and published catalogues."""
