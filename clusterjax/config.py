@@ -154,7 +154,9 @@ class SearchConfig:
     catalogue: str = ""  # known objects to match with: a table with ra, dec
     positive_class: str = "cluster"
     stride: int = 8  # pixels
-    batch_size: int = 64  # windows; small batches stay in cache
+    # auto, dense (a network without padding scores pieces of the map whole) or windows (each window by itself)
+    method: str = "auto"
+    batch_size: int = 64  # windows, of the method windows; small batches stay in cache
     min_valid_fraction: float = 0.5  # windows with less are not scored
     threshold: float = 0.9  # score of a candidate
     min_separation_arcmin: float = 1.5
@@ -269,6 +271,7 @@ def validate(config: ExperimentConfig) -> None:
     choice("data.stretch", "linear", "asinh", "log")
     choice("data.augment_on", "device", "host")
     choice("model.dtype", "float32", "bfloat16")
+    choice("search.method", "auto", "dense", "windows")
     choice("model.pretrained_bands", "mean", "first")
     choice("optim.schedule", "constant", "exponential", "cosine")
     positive(

@@ -103,6 +103,19 @@ class Preprocess:
         images = (images - mean) * inverse_std
         return xp.where(xp.isnan(images), np.float32(0), images)
 
+    def check_pixelwise(self, image_size: int) -> None:
+        """Raise :class:`InputError`, with the reason, where an input pixel depends on where its image is cut out.
+
+        Otherwise :meth:`normalise` of a whole map, then cut into images, is what :meth:`__call__` makes of each.
+        """
+        if self.subtract_median:
+            raise InputError(
+                "config.data.subtract_median=True subtracts each window's own median; train with it False to share "
+                "convolutions between windows"
+            )
+        if self.input_size not in (None, self.centre_pixels or image_size):
+            raise InputError(f"config.data.input_size={self.input_size} resamples each window")
+
     def resize(
         self, images: Float[Array | np.ndarray, "batch y x band"]
     ) -> Float[Array | np.ndarray, "batch input_y input_x band"]:

@@ -11,13 +11,13 @@ from clusterjax import __version__
 from clusterjax.config import SearchConfig
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network
+from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
 from clusterjax.report.survey import score_map_png
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, match_radii, summarise
-from clusterjax.search.scan import scan_map
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import survey_of
 from clusterjax.simulation.microwave.filters import cluster_snr
@@ -25,7 +25,6 @@ from clusterjax.simulation.skies import simulation_of
 from clusterjax.sky.catalogues import read_table, with_positions, write_table
 from clusterjax.sky.fits import read_sky_map, write_probability_map, write_sky_map
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
-from clusterjax.training.step import make_predict
 
 MASS_EDGES_MSUN = (1e14, 1.5e14, 2e14, 3e14, 5e14, 1e15)
 COMPLETE_ABOVE_MSUN = 3e14
@@ -79,23 +78,6 @@ def scan(session: Session) -> None:
         {"made_from": made_from, "seconds": seconds, "num_windows": num_windows, "provenance": provenance, **summary},
     )
     say(f"score map and {summary['num_detections']} candidates: {folder}")
-
-
-def search_map(network: Network, sky: SkyMap, config: SearchConfig, mesh) -> ProbabilityMap:
-    """Scan ``sky`` with the network, its own window size and normalisation."""
-    positive = network.facts.class_index(config.positive_class)
-    predict_classes = make_predict(network.graphdef)
-    params, model_state = network.state.params, network.state.model_state
-    return scan_map(
-        lambda images: predict_classes(params, model_state, images)[:, positive],
-        sky,
-        size=network.facts.image_size,
-        stride=config.stride,
-        batch_size=config.batch_size,
-        transform=network.facts.preprocess,
-        mesh=mesh,
-        min_valid_fraction=config.min_valid_fraction,
-    )
 
 
 def _filter_map(knobs, sky: SkyMap, folder, *, simulated: bool) -> ProbabilityMap | None:

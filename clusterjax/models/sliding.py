@@ -14,7 +14,6 @@ through :func:`in_parallel`, and a backbone says that it is without padding by `
 
 import contextlib
 import contextvars
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
@@ -26,70 +25,35 @@ from jaxtyping import Array, Float
 
 from clusterjax.errors import InputError
 from clusterjax.models import cpu_kernels
-
-
-@dataclasses.dataclass(frozen=True)
-class Lattice:
-    """Where the features of a layer lie on the map.
-
-    Neighbours in one phase are ``layer_stride`` pixels apart, neighbours over all phases ``spacing`` pixels. ``shifts``
-    are the numbers of phases that each split made, along one axis, the first split first.
-    """
-
-    scan_stride: int
-    layer_stride: int = 1
-    spacing: int = 1
-    shifts: tuple[int, ...] = ()
-
-    def after(self, stride: int) -> tuple["Lattice", int, int]:
-        """(the lattice after a layer of ``stride``, shifted copies that it needs, pixels of the layer between them)."""
-        # Windows begin at multiples of scan_stride. Once there are phases, all of them are kept.
-        is_whole = self.spacing == self.layer_stride
-        spacing = math.gcd(self.scan_stride, self.layer_stride * stride) if is_whole else self.spacing
-        step = spacing // self.layer_stride if is_whole else 1
-        number = stride // step
-        shifts = (*self.shifts, number) if number > 1 else self.shifts
-        return Lattice(self.scan_stride, self.layer_stride * stride, spacing, shifts), number, step
-
-
-@dataclasses.dataclass(frozen=True)
-class DensePlan:
-    """What a dense evaluation of one network needs to know.
-
-    ``window`` is its input, pixels a side; ``last_size`` the size of the feature map that is pooled for the head;
-    ``num_features`` the values that the head sees of a window.
-    """
-
-    window: int
-    lattice: Lattice
-    last_size: int
-    num_features: int
-
-    @property
-    def extent_step(self) -> int:
-        """The windows of one evaluation begin within an extent, in y and in x, of a multiple of so many pixels."""
-        return math.lcm(self.lattice.scan_stride, self.lattice.layer_stride)
-
-    @property
-    def halo(self) -> int:
-        """Pixels of the input beyond the extent."""
-        return self.window - self.lattice.spacing
+from clusterjax.models.lattice import DensePlan, Lattice
 
 
 class _Measuring:
-    """A pass over one window: the strides that are met, and what is pooled in the end."""
+    """A pass over one window: the strides that are met, what is pooled in the end, and what it costs."""
 
-    def __init__(self, lattice: Lattice):
-        self.lattice = lattice
+    def __init__(self, scan_stride: int):
+        self.lattice = Lattice(scan_stride)
         self.last_size = 0
+        self.values_per_pixel = 0.0
+        self.of_one_window = self.of_one_of_many = 0.0
 
     def before_layer(self, x, stride, padding):
-        if any(map(any, padding)):
-            raise InputError("one of its layers pads the window")
+        _refuse_padding(padding)
+        self._note(x.shape[-1], self.lattice.spacing)
         self.lattice, _, _ = self.lattice.after(stride)
         return x
 
+    def count(self, kernel, output):
+        """Multiplications of a convolution, for a window by itself and for one of a map's."""
+        self.of_one_window += kernel.size * math.prod(output.shape[1:3])
+        self.of_one_of_many += kernel.size * (self.lattice.scan_stride / self.lattice.spacing) ** 2
+
+    def _note(self, num_values, spacing):
+        self.values_per_pixel = max(self.values_per_pixel, num_values / spacing**2)
+
     def pool(self, x, along_y, along_x):
+        self._note(x.shape[-1], self.lattice.spacing)
+        self._note(x.shape[-1] * len(along_y) * len(along_x), self.lattice.scan_stride)
         self.last_size = x.shape[1]
         return jnp.einsum("iy,byxf,jx->bijf", along_y, x, along_x)
 
@@ -104,8 +68,7 @@ class _Sharing:
         self.is_stitched = False
 
     def before_layer(self, x, stride, padding):
-        if any(map(any, padding)):
-            raise InputError("one of its layers pads the window")
+        _refuse_padding(padding)
         self.lattice, number, step = self.lattice.after(stride)
         if number == 1:
             return x
@@ -145,6 +108,11 @@ class _Sharing:
         return values if self.is_stitched else self.stitch(values)
 
 
+def _refuse_padding(padding) -> None:
+    if any(map(any, padding)):
+        raise InputError("one of the network's layers pads the window")
+
+
 def _weighted_sum(x, weights: np.ndarray, axis: int, number: int):
     """Of ``number`` neighbouring windows along ``axis``, each its pixels weighted."""
     used = np.flatnonzero(weights)
@@ -179,11 +147,15 @@ def before_layer(x, stride: int, padding: Sequence[tuple[int, int]]):
 
 def convolve(image, kernel, strides, padding, **kwargs):
     """:func:`clusterjax.models.cpu_kernels.convolve`, taking part in a dense evaluation."""
-    if _current.get() is not None:
+    a_pass = _current.get()
+    if a_pass is not None:
         if isinstance(padding, str):
             padding = jax.lax.padtype_to_pads(image.shape[1:3], kernel.shape[:2], strides, padding)
-        image = before_layer(image, strides[0], padding)
-    return cpu_kernels.convolve(image, kernel, strides, padding, **kwargs)
+        image = a_pass.before_layer(image, strides[0], padding)
+    output = cpu_kernels.convolve(image, kernel, strides, padding, **kwargs)
+    if isinstance(a_pass, _Measuring):
+        a_pass.count(kernel, output)
+    return output
 
 
 def pool_windows(x, along_y: Callable[[int], np.ndarray], along_x: Callable[[int], np.ndarray]):
@@ -231,11 +203,10 @@ def plan_dense(model: nnx.Module, *, window: int, stride: int, num_bands: int) -
         merged.eval()
         return merged.backbone(image)
 
-    with _running(_Measuring(Lattice(stride))) as a_pass:
-        image = jax.ShapeDtypeStruct((1, window, window, num_bands), jnp.float32)
-        # A function of its own: jax would else reuse what it traced outside this pass.
-        features = jax.eval_shape(lambda *arguments: measure(*arguments), state, image)
-    return DensePlan(window, a_pass.lattice, a_pass.last_size, features.shape[-1])
+    with _running(_Measuring(stride)) as a_pass:
+        jax.eval_shape(measure, state, jax.ShapeDtypeStruct((1, window, window, num_bands), jnp.float32))
+    saving = a_pass.of_one_window / a_pass.of_one_of_many
+    return DensePlan(window, a_pass.lattice, a_pass.last_size, saving, a_pass.values_per_pixel)
 
 
 def evaluate_dense(

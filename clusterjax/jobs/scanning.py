@@ -1,0 +1,85 @@
+"""A network over a map: by dense evaluation where the network and its normalisation allow it, else window by window."""
+
+import math
+
+from flax import nnx
+
+from clusterjax.config import SearchConfig
+from clusterjax.errors import InputError
+from clusterjax.experiment import Network
+from clusterjax.jobs.session import say
+from clusterjax.models.sliding import plan_dense
+from clusterjax.search.dense import DenseScore, scan_map_dense
+from clusterjax.search.scan import scan_map
+from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.training.step import make_dense_predict, make_predict
+
+_PIECE_BYTES = 2**29  # about what a dense evaluation takes of the memory at a time
+
+
+def search_map(network: Network, sky: SkyMap, config: SearchConfig, mesh) -> ProbabilityMap:
+    """Scan ``sky`` with the network, its own window size and normalisation, by ``config.method``."""
+    positive = network.facts.class_index(config.positive_class)
+    dense, why = choose_dense(network, config)
+    say(f"scanning by {'windows' if dense is None else 'dense evaluation'}: {why}")
+    if dense is not None:
+        return scan_map_dense(
+            dense,
+            sky,
+            size=network.facts.image_size,
+            stride=config.stride,
+            mesh=mesh,
+            min_valid_fraction=config.min_valid_fraction,
+        )
+    predict_classes = make_predict(network.graphdef)
+    params, model_state = network.state.params, network.state.model_state
+    return scan_map(
+        lambda images: predict_classes(params, model_state, images)[:, positive],
+        sky,
+        size=network.facts.image_size,
+        stride=config.stride,
+        batch_size=config.batch_size,
+        transform=network.facts.preprocess,
+        mesh=mesh,
+        min_valid_fraction=config.min_valid_fraction,
+    )
+
+
+def choose_dense(network: Network, config: SearchConfig) -> tuple[DenseScore | None, str]:
+    """(the dense evaluation or None, why), by ``config.method``; InputError where it is asked for and cannot be."""
+    if config.method == "windows":
+        return None, "config.search.method='windows'"
+    try:
+        dense, saving = make_dense_score(network, config)
+    except InputError as error:
+        if config.method == "dense":
+            raise InputError(f"config.search.method='dense' is not possible: {error}") from None
+        return None, str(error)
+    if config.method == "auto" and saving < 1:
+        return (
+            None,
+            f"at stride {config.stride} the shared convolutions take {1 / saving:.1f} times the operations",
+        )
+    return dense, f"shared between windows, the convolutions take 1/{saving:.3g} of the operations"
+
+
+def make_dense_score(network: Network, config: SearchConfig) -> tuple[DenseScore, float]:
+    """(the network on pieces of a map, how much it saves); InputError, with the reason, where there is no dense way."""
+    facts, positive = network.facts, network.facts.class_index(config.positive_class)
+    facts.preprocess.check_pixelwise(facts.image_size)
+    window = facts.preprocess.centre_pixels or facts.image_size
+    params, model_state = network.state.params, network.state.model_state
+    model = nnx.merge(network.graphdef, params, model_state, copy=True)
+    plan = plan_dense(model, window=window, stride=config.stride, num_bands=len(facts.bands))
+    predict = make_dense_predict(network.graphdef, plan)
+    before = (facts.image_size - window) // 2
+    after = facts.image_size - window - before
+
+    def score(pixels):
+        pixels = facts.preprocess.normalise(pixels)
+        pixels = pixels[:, before : pixels.shape[1] - after, before : pixels.shape[2] - after]
+        return predict(params, model_state, pixels)[..., positive]
+
+    # A layer's input and output, and one to spare.
+    max_extent = math.isqrt(int(_PIECE_BYTES / (3 * 4 * plan.values_per_pixel)))
+    return DenseScore(score, plan.extent_step, plan.halo + facts.image_size - window, max_extent), plan.saving
