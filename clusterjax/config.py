@@ -92,6 +92,9 @@ class AugmentConfig:
     flip: bool = True  # left-right, and up-down too when rotation_deg is 180
     shift_fraction: float = 20 / 224  # uniform in +- this fraction of the size, reflect-padded
     scale: float = 1.0  # log-uniform in [1/scale, scale]
+    # Standard deviation of a constant that is added to each cutout and band, in the band's robust scale: for maps whose
+    # background no window subtracts for itself (data.subtract_median=False), and so is not quite zero.
+    background: float = 0.0
 
 
 @dataclasses.dataclass
@@ -300,6 +303,7 @@ def validate(config: ExperimentConfig) -> None:
     within("search.min_valid_fraction", 0.0, 1.0)
     within("augment.rotation_deg", 0.0, 180.0)
     within("augment.shift_fraction", 0.0, 0.5)
+    within("augment.background", 0.0, 100.0)
     within("training.label_smoothing", 0.0, 0.99)
     within("search.map_dec_deg", -90.0, 90.0)
     if config.augment.scale < 1:

@@ -1,7 +1,5 @@
 """A network over a map: by dense evaluation where the network and its normalisation allow it, else window by window."""
 
-import math
-
 from flax import nnx
 
 from clusterjax.config import SearchConfig
@@ -14,7 +12,7 @@ from clusterjax.search.scan import scan_map
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 from clusterjax.training.step import make_dense_predict, make_predict
 
-_PIECE_BYTES = 2**29  # about what a dense evaluation takes of the memory at a time
+PIECE_BYTES = 2**29  # about what a dense evaluation takes of the memory at a time
 
 
 def search_map(network: Network, sky: SkyMap, config: SearchConfig, mesh) -> ProbabilityMap:
@@ -80,6 +78,5 @@ def make_dense_score(network: Network, config: SearchConfig) -> tuple[DenseScore
         pixels = pixels[:, before : pixels.shape[1] - after, before : pixels.shape[2] - after]
         return predict(params, model_state, pixels)[..., positive]
 
-    # A layer's input and output, and one to spare.
-    max_extent = math.isqrt(int(_PIECE_BYTES / (3 * 4 * plan.values_per_pixel)))
-    return DenseScore(score, plan.extent_step, plan.halo + facts.image_size - window, max_extent), plan.saving
+    halo = plan.halo + facts.image_size - window
+    return DenseScore(score, plan.extent_step, halo, plan.largest_extent(PIECE_BYTES)), plan.saving

@@ -52,3 +52,7 @@ class DensePlan:
     def halo(self) -> int:
         """Pixels of the input beyond the extent."""
         return self.window - self.lattice.spacing
+
+    def largest_extent(self, num_bytes: int) -> int:
+        """Pixels a side that take about so many bytes: a layer's input and output, and one to spare, in float32."""
+        return math.isqrt(int(num_bytes / (3 * 4 * self.values_per_pixel)))

@@ -69,8 +69,11 @@ def batch_norm(num_features: int, *, epsilon: float = 1e-5, dtype, rngs: nnx.Rng
 
 def max_pool(
     x: Float[Array, "batch y x feature"], size: int, stride: int, padding: int = 0
-) -> Float[Array, "batch y2 x2 feature"]:
-    """The last rows that fill no window are dropped, as in PyTorch; padding is with -infinity."""
+) -> Float[Array, "batch2 y2 x2 feature"]:
+    """The last rows that fill no window are dropped, as in PyTorch; padding is with -infinity.
+
+    The batch is another in a dense evaluation alone (:mod:`clusterjax.models.sliding`), of all layers that stride.
+    """
     around = ((padding, padding),) * 2
     x = sliding.before_layer(x, stride, around)
     return nnx.max_pool(x, (size, size), strides=(stride, stride), padding=around)
@@ -78,7 +81,7 @@ def max_pool(
 
 def average_pool(
     x: Float[Array, "batch y x feature"], size: int, stride: int, padding: int = 0
-) -> Float[Array, "batch y2 x2 feature"]:
+) -> Float[Array, "batch2 y2 x2 feature"]:
     """Zeros of the padding count, as in PyTorch's ``avg_pool2d``."""
     around = ((padding, padding),) * 2
     x = sliding.before_layer(x, stride, around)
@@ -99,7 +102,7 @@ def _bin_weights(num_in: int, num_out: int) -> np.ndarray:
 
 def adaptive_average_pool(
     x: Float[Array, "batch y x feature"], num_y: int, num_x: int
-) -> Float[Array, "batch num_y num_x feature"]:
+) -> Float[Array, "batch2 num_y num_x feature"]:
     """PyTorch's ``AdaptiveAvgPool2d((num_y, num_x))``; repeats values where the input is smaller."""
     windows = sliding.pool_windows(x, partial(_bin_weights, num_out=num_y), partial(_bin_weights, num_out=num_x))
     if windows is not None:
@@ -111,7 +114,7 @@ def adaptive_average_pool(
     return jnp.einsum("iy,byxf,jx->bijf", along_y, x, along_x)
 
 
-def global_average_pool(x: Float[Array, "batch y x feature"]) -> Float[Array, "batch feature"]:
+def global_average_pool(x: Float[Array, "batch y x feature"]) -> Float[Array, "batch2 feature"]:
     windows = sliding.pool_windows(x, *(partial(_bin_weights, num_out=1),) * 2)
     return jnp.mean(x, axis=(1, 2)) if windows is None else windows[:, 0, 0]
 

@@ -205,7 +205,7 @@ def plan_dense(model: nnx.Module, *, window: int, stride: int, num_bands: int) -
 
     with _running(_Measuring(stride)) as a_pass:
         jax.eval_shape(measure, state, jax.ShapeDtypeStruct((1, window, window, num_bands), jnp.float32))
-    saving = a_pass.of_one_window / a_pass.of_one_of_many
+    saving = a_pass.of_one_window / a_pass.of_one_of_many if a_pass.of_one_of_many else 1.0
     return DensePlan(window, a_pass.lattice, a_pass.last_size, saving, a_pass.values_per_pixel)
 
 
