@@ -73,6 +73,8 @@ class DataConfig:
     stretch: str = "asinh"  # linear, asinh or log
     softening: float = 1.0  # the stretch turns from linear to logarithmic at this many robust sigma
     subtract_median: bool = True  # of each cutout and band, as unWISE and the simulation do
+    # Instead of it, the mean of so many pixels a side (odd) about each pixel; cutouts lose a border of half as many.
+    background_pixels: int | None = None
     augment_on: str = "device"  # device (inside the jitted step) or host (Grain)
     num_workers: int = 0  # Grain worker processes; 0 reads with threads
     num_read_threads: int = 4

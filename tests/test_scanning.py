@@ -51,7 +51,9 @@ def make_network(*, image_size=64, kwargs=None, **data):
     return Network(graphdef, state, facts, ExperimentConfig(model=ModelConfig("baseline", kwargs)))
 
 
-@pytest.mark.parametrize(("data", "size"), [({}, 64), ({"centre_pixels": 33}, 64), ({"input_size": 40}, 40)])
+@pytest.mark.parametrize(
+    ("data", "size"), [({}, 64), ({"background_pixels": 9, "centre_pixels": 33}, 64), ({"input_size": 40}, 40)]
+)
 def test_both_methods_give_the_same_scores(data, size, capsys):
     network, sky, mesh = make_network(image_size=size, **data), make_sky(), make_mesh()
     options = {"stride": 8, "batch_size": 64, "min_valid_fraction": 0.3}

@@ -65,13 +65,12 @@ def make_dense_score(network: Network, config: SearchConfig) -> tuple[DenseScore
     """(the network on pieces of a map, how much it saves); InputError, with the reason, where there is no dense way."""
     facts, positive = network.facts, network.facts.class_index(config.positive_class)
     facts.preprocess.check_pixelwise(facts.image_size)
-    window = facts.preprocess.centre_pixels or facts.image_size
+    border, before, window = facts.preprocess.margin(facts.image_size)
     params, model_state = network.state.params, network.state.model_state
     model = nnx.merge(network.graphdef, params, model_state, copy=True)
     plan = plan_dense(model, window=window, stride=config.stride, num_bands=len(facts.bands))
     predict = make_dense_predict(network.graphdef, plan)
-    before = (facts.image_size - window) // 2
-    after = facts.image_size - window - before
+    after = facts.image_size - window - before - 2 * border
 
     def score(pixels):
         pixels = facts.preprocess.normalise(pixels)
