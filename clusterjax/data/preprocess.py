@@ -26,9 +26,9 @@ class Preprocess:
 
     Select bands; subtract each image's own median per band, or from each pixel the mean of the ``background_pixels``
     a side about it, which a border of half as many does not have and loses; divide by the band's robust scale times
-    ``softening``; ``softening``; stretch; standardise to mean 0 and variance 1 on the training split; NaN -> 0; crop; resize. NumPy in, NumPy out;
-    JAX in, JAX out (traceable, no sort); both agree to float32 rounding. ``statistics`` are those of all bands of the
-    data set, ``band_indices`` the bands used, in the network's order.
+    ``softening``; stretch; standardise to mean 0 and variance 1 on the training split; NaN -> 0; crop; resize. NumPy
+    in, NumPy out; JAX in, JAX out (traceable, no sort); both agree to float32 rounding. ``statistics`` are those of all
+    bands of the data set, ``band_indices`` the bands used, in the network's order.
     """
 
     band_indices: tuple[int, ...]

@@ -159,7 +159,9 @@ def test_background_is_a_constant_of_each_image_and_band(on):
             rng = np.random.default_rng(3)
             out = np.stack([transform.random_map(dict(SOURCE[i % NUM]), rng)["image"] for i in range(400)])
         else:
-            out = make_train_transform(preprocess, settings)(IMAGES[np.arange(400) % NUM], jax.random.key(0))
+            out = make_train_transform(preprocess, settings)(
+                jnp.asarray(IMAGES[np.arange(400) % NUM]), jax.random.key(0)
+            )
         # Of mean 0 and variance 1 on the training split, so not in units of the scale.
         difference = (out - preprocess(IMAGES[np.arange(400) % NUM])) * statistics.moments("linear")["std"]
         assert np.ptp(difference, axis=(1, 2)).max() < 1e-4
