@@ -163,7 +163,7 @@ def test_background_is_a_constant_of_each_image_and_band(on):
                 jnp.asarray(IMAGES[np.arange(400) % NUM]), jax.random.key(0)
             )
         # Of mean 0 and variance 1 on the training split, so not in units of the scale.
-        difference = (out - preprocess(IMAGES[np.arange(400) % NUM])) * statistics.moments("linear")["std"]
+        difference = (out - preprocess(IMAGES[np.arange(400) % NUM])) * np.asarray(statistics.moments("linear")["std"])
         assert np.ptp(difference, axis=(1, 2)).max() < 1e-4
         return difference.mean((1, 2))
 
