@@ -161,6 +161,35 @@ def test_smallest_input_is_named_and_parameters_are_the_padded_networks(name):
         shape_at(least - 1, least)
 
 
+# (network, options, its block, pixels by which the strided grid without padding begins later)
+BLOCKS = [
+    ("resnet18", {"num_blocks": (1, 1)}, lambda backbone: backbone.stages[0][0], 0),
+    ("resnet18", {"num_blocks": (1, 1)}, lambda backbone: backbone.stages[1][0], 1),
+    ("resnet50", {"num_blocks": (1, 1)}, lambda backbone: backbone.stages[0][0], 0),
+    ("resnet50", {"num_blocks": (1, 1)}, lambda backbone: backbone.stages[1][0], 1),
+    ("densenet121", {"num_layers": (1, 1), "growth": 4}, lambda backbone: backbone.blocks[0][0], 0),
+]
+
+
+@pytest.mark.parametrize(("name", "kwargs", "block", "late"), BLOCKS)
+def test_branches_meet_where_the_padded_networks_do(name, kwargs, block, late):
+    """A crop off the centre would be the same on maps and windows, but not the interior of the padded block."""
+    padded, valid = (make_random_network(name, padding=padding, **kwargs) for padding in (None, "VALID"))
+    num_features = {"densenet121": 8}.get(name, 256 if name == "resnet50" and late else 64)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 17, 17, num_features)), jnp.float32)
+    inner = np.asarray(block(valid.backbone)(x))
+    whole = np.asarray(block(padded.backbone)(x[:, late:, late:]))
+    # The padded block's first outputs see its zeros.
+    first = (17 - inner.shape[1]) // 2 if not late else {"resnet18": 1, "resnet50": 0}[name]
+    size = inner.shape[1]
+    skip = 1
+    np.testing.assert_allclose(
+        inner[:, skip : size - 1, skip : size - 1],
+        whole[:, first + skip : first + size - 1, first + skip : first + size - 1],
+        atol=1e-4,
+    )
+
+
 @pytest.mark.parametrize("name", [*SMALLEST, *SMALLEST_OF_LARGE])
 def test_an_unknown_padding_is_named(name):
     with pytest.raises(InputError, match=r"padding='SAME' is unknown; use None .* or 'VALID'"):
