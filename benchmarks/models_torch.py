@@ -39,9 +39,10 @@ NETWORKS = {
 PLAIN = {"baseline": ((32, 64, 128, 256), 1, ()), "cnn_mlp": ((32, 64, 128), 4, (512, 128))}
 
 
-def plain_network(name: str, num_bands: int, padding: int) -> torch.nn.Module:
+def plain_network(name: str, num_bands: int, padding: int, pool: int | None, hidden: list | None) -> torch.nn.Module:
     """Baseline or CNN+MLP, of two classes."""
-    widths, pool, hidden = PLAIN[name]
+    widths, own_pool, own_hidden = PLAIN[name]
+    pool, hidden = pool or own_pool, own_hidden if hidden is None else hidden
     layers, num_in = [], num_bands
     for width in widths:
         layers += [torch.nn.Conv2d(num_in, width, 3, padding=padding), torch.nn.BatchNorm2d(width)]
@@ -69,13 +70,15 @@ class Timed:
         num_threads: int,
         num_bands: int = 3,
         padding: str = "SAME",
+        pool: int | None = None,
+        hidden: list[int] | None = None,
     ):
         torch.set_num_threads(num_threads)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.size, self.batch_size = size, batch_size
         library, theirs = NETWORKS.get(name, ("plain", name))
         if library == "plain":
-            model = plain_network(name, num_bands, 1 if padding == "SAME" else 0)
+            model = plain_network(name, num_bands, 1 if padding == "SAME" else 0, pool, hidden)
         elif library == "timm":
             extra = {"img_size": size} if theirs.startswith("vit") else {}
             model = timm.create_model(theirs, num_classes=2, **extra)

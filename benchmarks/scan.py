@@ -55,6 +55,8 @@ class Scans:
 
     def __init__(self, args):
         kwargs = {"padding": "VALID"} if args.padding == "VALID" else {}
+        kwargs |= {"pool": args.pool} if args.pool else {}
+        kwargs |= {"head_kwargs": {"widths": args.hidden}} if args.hidden else {}
         network = create_model(args.model, num_bands=2, num_classes=2, dtype=args.dtype, rngs=nnx.Rngs(0), **kwargs)
         network.eval()  # dropout asks for random numbers otherwise
         graphdef, state = nnx.split(network)
@@ -116,6 +118,8 @@ def make_torch(args, batch_size: int):
         compile=False,
         bfloat16=args.dtype == "bfloat16",
         num_threads=len(os.sched_getaffinity(0)),
+        pool=args.pool,
+        hidden=args.hidden,
     )
     torch.ask({"map": {"num_windows": number, "stride": args.stride, "noise": _NOISE_NMGY}})
     return torch, lambda: number / torch.time("scan", 1)[0]
@@ -125,6 +129,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="baseline")
     parser.add_argument("--padding", default="VALID", choices=["VALID", "SAME"])
+    parser.add_argument("--pool", type=int, help="parts a side that the last map is pooled to; None: the model's own")
+    parser.add_argument("--hidden", type=int, nargs="*", help="widths of the perceptron; None: the model's own")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--stride", type=int, default=4)
     parser.add_argument("--map_size", type=int, default=1024, help="pixels a side of the map of the dense scan")

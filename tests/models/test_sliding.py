@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_weights import make_random_network
 
@@ -106,12 +106,14 @@ class WithBackbone(nnx.Module):
 
 @settings(max_examples=10, deadline=None)
 @given(
-    layers=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), st.booleans()), min_size=1, max_size=3),
+    layers=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.booleans()), min_size=1, max_size=3),
     stride=st.integers(1, 9),
     last_size=st.integers(1, 4),
     parts=st.integers(0, 3),
     spare=st.integers(0, 2),
 )
+# A stride of which the scan's shares a part: copies that are more than a pixel apart.
+@example(layers=[(3, 4, True), (2, 2, False)], stride=2, last_size=2, parts=1, spare=1)
 def test_any_sizes_and_strides(layers, stride, last_size, parts, spare):
     window = last_size
     for size, step, _ in reversed(layers):
