@@ -12,7 +12,7 @@ from clusterjax.errors import InputError
 from clusterjax.experiment import DatasetFacts, Network
 from clusterjax.jobs.scanning import choose_dense, search_map
 from clusterjax.models import create_model
-from clusterjax.parallel import make_mesh
+from clusterjax.parallel import make_mesh, replicated
 from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import SkyMap
 from clusterjax.training.state import TrainState, split_model
@@ -47,6 +47,7 @@ def make_network(*, image_size=64, kwargs=None, **data):
     kernel -= kernel.mean(axis=0)
     kernel *= 10  # scores over much of [0, 1], not about one half
     model_state = jax.tree.map(lambda leaf: 0.5 + np.abs(leaf), model_state)  # variances
+    params, model_state = jax.device_put((params, model_state), replicated(make_mesh()))
     state = TrainState(step=0, params=params, model_state=model_state, opt_state=())
     return Network(graphdef, state, facts, ExperimentConfig(model=ModelConfig("baseline", kwargs)))
 

@@ -91,14 +91,11 @@ class Tiling:
 
 def make_score_pieces(dense: DenseScore, shape: tuple[int, int, int], mesh: Mesh | None = None) -> Callable:
     """Build ``pieces (device, *shape) -> scores (device, ny, nx)``, one compiled program; one piece a device."""
-    one = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    program, parameters = lift_parameters(dense.score, one, mesh=mesh)
-    shared = None
-    if mesh is not None:
-        shared = NamedSharding(mesh, PartitionSpec("data"))
-        specs = {"in_specs": (PartitionSpec(), PartitionSpec("data")), "out_specs": PartitionSpec("data")}
-        program = jax.shard_map(program, mesh=mesh, **specs, check_vma=False)
-    compiled = jax.jit(program)
+    shared = None if mesh is None else NamedSharding(mesh, PartitionSpec("data"))
+    devices = 1 if mesh is None else mesh.shape["data"]
+    pieces = jax.ShapeDtypeStruct((devices, *shape), jnp.float32)
+    program, parameters = lift_parameters(dense.score, pieces, mesh=mesh)
+    compiled = jax.jit(program, in_shardings=(None, shared), out_shardings=shared)
     return lambda pieces: compiled(parameters, jax.device_put(pieces, shared))
 
 
