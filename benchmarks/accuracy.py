@@ -17,8 +17,9 @@ from astropy.table import Table, vstack
 from clusterjax import jobs
 from clusterjax.config import ExperimentConfig, SearchConfig
 from clusterjax.experiment import load_network, make_builder
+from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.scoring import CLASSICAL, fit_classical
-from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN, search_map
+from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
 from clusterjax.parallel import make_mesh
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import match_detections, match_radii

@@ -1,6 +1,8 @@
-"""PyTorch's side of ``models.py``: builds a network once asked, then times it whenever told to. Not run by hand.
+"""PyTorch's side of ``models.py`` and ``scan.py``: builds a network once asked, then times it whenever told to. Not run
+by hand.
 
-Reads one JSON command a line: {"build": ...} or {"time": "forward" or "train", "repeats": n}; answers with one.
+Reads one JSON command a line: {"build": ...}, {"map": ...} (for a scan), {"parameters": true} or {"time": "forward",
+"train" or "scan", "repeats": n}; answers with one.
 """
 
 import contextlib
@@ -33,14 +35,51 @@ NETWORKS = {
 }
 
 
+# Fomicheva (2025), as clusterjax has them: widths, parts a side that the last map is pooled to, hidden layers.
+PLAIN = {"baseline": ((32, 64, 128, 256), 1, ()), "cnn_mlp": ((32, 64, 128), 4, (512, 128))}
+
+
+def plain_network(name: str, num_bands: int, padding: int, pool: int | None, hidden: list | None) -> torch.nn.Module:
+    """Baseline or CNN+MLP, of two classes."""
+    widths, own_pool, own_hidden = PLAIN[name]
+    pool, hidden = pool or own_pool, own_hidden if hidden is None else hidden
+    layers, num_in = [], num_bands
+    for width in widths:
+        layers += [torch.nn.Conv2d(num_in, width, 3, padding=padding), torch.nn.BatchNorm2d(width)]
+        layers += [torch.nn.ReLU(inplace=True), torch.nn.MaxPool2d(2)]
+        num_in = width
+    layers += [torch.nn.AdaptiveAvgPool2d(pool), torch.nn.Flatten()]
+    num_in *= pool**2
+    for width in hidden:
+        layers += [torch.nn.Linear(num_in, width), torch.nn.ReLU(inplace=True)]
+        num_in = width
+    return torch.nn.Sequential(*layers, torch.nn.Linear(num_in, 2))
+
+
 class Timed:
     """A network, a batch and an optimizer on the best device there is."""
 
-    def __init__(self, name: str, size: int, batch_size: int, *, compile: bool, bfloat16: bool, num_threads: int):
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        batch_size: int,
+        *,
+        compile: bool,
+        bfloat16: bool,
+        num_threads: int,
+        num_bands: int = 3,
+        padding: str = "SAME",
+        pool: int | None = None,
+        hidden: list[int] | None = None,
+    ):
         torch.set_num_threads(num_threads)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        library, theirs = NETWORKS[name]
-        if library == "timm":
+        self.size, self.batch_size = size, batch_size
+        library, theirs = NETWORKS.get(name, ("plain", name))
+        if library == "plain":
+            model = plain_network(name, num_bands, 1 if padding == "SAME" else 0, pool, hidden)
+        elif library == "timm":
             extra = {"img_size": size} if theirs.startswith("vit") else {}
             model = timm.create_model(theirs, num_classes=2, **extra)
         else:
@@ -49,13 +88,35 @@ class Timed:
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-4)
         self.call = torch.compile(self.model) if compile else self.model
-        self.images = torch.randn(batch_size, 3, size, size, device=self.device).to(memory_format=torch.channels_last)
+        self.images = torch.randn(batch_size, num_bands, size, size, device=self.device).to(
+            memory_format=torch.channels_last
+        )
         self.labels = torch.randint(0, 2, (batch_size,), device=self.device)
         self.autocast = torch.autocast(self.device, torch.bfloat16, enabled=bfloat16)
 
     def forward(self):
         with torch.inference_mode(), self.autocast:
             self.call(self.images)
+
+    def make_map(self, num_windows: int, stride: int, noise: list[float]):
+        """A map of noise with so many windows, row by row of a square."""
+        side = int(num_windows**0.5)
+        length = side * stride + self.size
+        self.starts = [(stride * (i // side), stride * (i % side)) for i in range(num_windows)]
+        self.noise = torch.tensor(noise, device=self.device)[:, None, None]
+        self.map = self.noise * torch.randn(len(noise), 2 * length, length, device=self.device)
+
+    def scan(self):
+        """The usual loop: cut windows out, normalise, score."""
+        scores = []
+        with torch.inference_mode(), self.autocast:
+            for begin in range(0, len(self.starts), self.batch_size):
+                batch = self.starts[begin : begin + self.batch_size]
+                windows = torch.stack([self.map[:, y : y + self.size, x : x + self.size] for y, x in batch])
+                windows = torch.nan_to_num(torch.arcsinh(windows / self.noise))
+                logits = self.call(windows.to(memory_format=torch.channels_last))
+                scores.append(torch.softmax(logits, 1)[:, 1].cpu())
+        return torch.cat(scores)
 
     def train(self):
         with self.autocast:
@@ -82,6 +143,10 @@ if __name__ == "__main__":
         if "build" in command:
             timed = Timed(**command["build"])
             answer: object = torch.__version__
+        elif "map" in command:
+            answer = timed.make_map(**command["map"])
+        elif "parameters" in command:
+            answer = sum(parameter.numel() for parameter in timed.model.parameters())
         else:
             answer = timed.time(command["time"], command["repeats"])
         print(json.dumps(answer), flush=True)

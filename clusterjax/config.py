@@ -95,6 +95,8 @@ class DataConfig:
     stretch: str = "asinh"  # linear, asinh or log
     softening: float = 1.0  # the stretch turns from linear to logarithmic at this many robust sigma
     subtract_median: bool = True  # of each cutout and band, as unWISE and the simulation do
+    # Instead of it, the mean of so many pixels a side (odd) about each pixel; cutouts lose a border of half as many.
+    background_pixels: int | None = None
     augment_on: str = "device"  # device (inside the jitted step) or host (Grain)
     num_workers: int = 0  # Grain worker processes; 0 reads with threads
     num_read_threads: int = 4
@@ -114,6 +116,9 @@ class AugmentConfig:
     flip: bool = True  # left-right, and up-down too when rotation_deg is 180
     shift_fraction: float = 20 / 224  # uniform in +- this fraction of the size, reflect-padded
     scale: float = 1.0  # log-uniform in [1/scale, scale]
+    # Standard deviation of a constant that is added to each cutout and band, in the band's robust scale: for maps whose
+    # background no window subtracts for itself (data.subtract_median=False), and so is not quite zero.
+    background: float = 0.0
 
 
 @dataclasses.dataclass
@@ -176,7 +181,9 @@ class SearchConfig:
     catalogue: str = ""  # known objects to match with: a table with ra, dec
     positive_class: str = "cluster"
     stride: int = 8  # pixels
-    batch_size: int = 64  # windows; small batches stay in cache
+    # auto, dense (a network without padding scores pieces of the map whole) or windows (each window by itself)
+    method: str = "auto"
+    batch_size: int = 64  # windows, of the method windows; small batches stay in cache
     min_valid_fraction: float = 0.5  # windows with less are not scored
     threshold: float = 0.9  # score of a candidate
     min_separation_arcmin: float = 1.5
@@ -298,6 +305,7 @@ def validate(config: ExperimentConfig) -> None:
     choice("data.stretch", "linear", "asinh", "log")
     choice("data.augment_on", "device", "host")
     choice("model.dtype", "float32", "bfloat16")
+    choice("search.method", "auto", "dense", "windows")
     choice("model.pretrained_bands", "mean", "first")
     choice("optim.schedule", "constant", "exponential", "cosine")
     positive(
@@ -328,6 +336,7 @@ def validate(config: ExperimentConfig) -> None:
     within("search.min_valid_fraction", 0.0, 1.0)
     within("augment.rotation_deg", 0.0, 180.0)
     within("augment.shift_fraction", 0.0, 0.5)
+    within("augment.background", 0.0, 100.0)
     within("training.label_smoothing", 0.0, 0.99)
     within("search.map_dec_deg", -90.0, 90.0)
     if config.augment.scale < 1:

@@ -4,10 +4,12 @@ On 2 CPU cores 50 000 to 80 000 cutouts a second of 64x64 pixels and two bands (
 the host's rate; there are no shapes or branches that depend on values, so it runs as it is on GPU and TPU.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from clusterjax.config import AugmentConfig
@@ -16,7 +18,7 @@ from clusterjax.data.preprocess import Preprocess
 
 
 def make_train_transform(preprocess: Preprocess, config: AugmentConfig) -> Callable:
-    """``transform(raw_images, key) -> network input``: normalise, augment and resize for the train step.
+    """``transform(raw_images, key) -> network input``: shift the background, normalise, augment and resize.
 
     The augmentation runs at the larger of the two sizes, where its interpolation smooths the noise least: after the
     resize when that enlarges, before it when it shrinks.
@@ -25,6 +27,10 @@ def make_train_transform(preprocess: Preprocess, config: AugmentConfig) -> Calla
     def transform(
         images: Float[Array, "batch y x band"], key: PRNGKeyArray
     ) -> Float[Array, "batch input_y input_x input_band"]:
+        if config.background:
+            background_key, key = jax.random.split(key)
+            level = jax.random.normal(background_key, (images.shape[0], 1, 1, images.shape[3]), images.dtype)
+            images = images + level * (config.background * np.asarray(preprocess.statistics.scale, np.float32))
         images = preprocess.normalise(images)
         if preprocess.input_size is not None and preprocess.input_size > images.shape[1]:
             return augment(preprocess.resize(images), key, config)
@@ -40,7 +46,8 @@ def augment(
 
     The draws depend on ``key`` and on an image's place in the (global) batch alone, not on how many devices share it.
     """
-    if config == AugmentConfig(rotation_deg=0.0, quarter_turns=False, flip=False, shift_fraction=0.0, scale=1.0):
+    still = AugmentConfig(rotation_deg=0.0, quarter_turns=False, flip=False, shift_fraction=0.0, scale=1.0)
+    if config == dataclasses.replace(still, background=config.background):
         return images
     _, ny, nx, _ = images.shape
     # Else XLA fuses whatever made the images into the gather and computes it anew for each of the four pixels: 9 times

@@ -114,7 +114,8 @@ def make_train_loader(
         if preprocess is None:
             raise ValueError("augment_on='host' needs the preprocess")
         affine = RandomAffine() if augment is None else RandomAffine.from_config(augment)
-        dataset = dataset.map(read).random_map(TrainTransform(preprocess, affine))
+        background = 0.0 if augment is None else augment.background
+        dataset = dataset.map(read).random_map(TrainTransform(preprocess, affine, background))
         return _read_ahead(dataset.batch(batch_size, drop_remainder=True), config)
     return _read_ahead(dataset.batch(batch_size, drop_remainder=True).map(_ReadBatch(read)), config)
 

@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from clusterjax.config import DataConfig
+from clusterjax.data.background import image_median, subtract_local_mean
 from clusterjax.data.resize import resize_images
 from clusterjax.data.statistics import STRETCHES, BandStatistics, stretch_pixels
 from clusterjax.errors import InputError
@@ -25,10 +24,11 @@ MEDIAN_SUBTRACTED_STATISTICS = "band_statistics_median_subtracted"
 class Preprocess:
     """Raw images (batch, y, x, band) in flux units, NaN where invalid -> the network's input.
 
-    Select bands; subtract each image's own median per band; divide by the band's robust scale times ``softening``;
-    stretch; standardise to mean 0 and variance 1 on the training split; NaN -> 0; crop; resize. NumPy in, NumPy out;
-    JAX in, JAX out (traceable, no sort); both agree to float32 rounding. ``statistics`` are those of all bands of the
-    data set, ``band_indices`` the bands used, in the network's order.
+    Select bands; subtract each image's own median per band, or from each pixel the mean of the ``background_pixels``
+    a side about it, which a border of half as many does not have and loses; divide by the band's robust scale times
+    ``softening``; stretch; standardise to mean 0 and variance 1 on the training split; NaN -> 0; crop; resize. NumPy
+    in, NumPy out; JAX in, JAX out (traceable, no sort); both agree to float32 rounding. ``statistics`` are those of all
+    bands of the data set, ``band_indices`` the bands used, in the network's order.
     """
 
     band_indices: tuple[int, ...]
@@ -38,8 +38,11 @@ class Preprocess:
     subtract_median: bool = True
     centre_pixels: int | None = None  # of the images' middle that are kept, a side; None: all
     input_size: int | None = None  # None: as the images are
+    background_pixels: int | None = None  # None: the median, if ``subtract_median``
 
     def __post_init__(self):
+        if self.background_pixels is not None and (self.background_pixels < 3 or self.background_pixels % 2 == 0):
+            raise InputError(f"config.data.background_pixels={self.background_pixels} must be odd, and 3 or more")
         if self.stretch not in STRETCHES:
             raise InputError(f"stretch={self.stretch!r} is unknown; use one of {STRETCHES}")
         num_bands = len(self.statistics.bands)
@@ -67,6 +70,7 @@ class Preprocess:
             subtract_median=config.subtract_median,
             centre_pixels=config.centre_pixels,
             input_size=config.input_size,
+            background_pixels=config.background_pixels,
         )
 
     @property
@@ -81,8 +85,11 @@ class Preprocess:
 
     def normalise(
         self, images: Float[Array | np.ndarray, "batch y x band"]
-    ) -> Float[Array | np.ndarray, "batch y x input_band"]:
-        """All but crop and resize: float32 of mean 0 and variance 1, with 0 (an average pixel) where invalid."""
+    ) -> Float[Array | np.ndarray, "batch y2 x2 input_band"]:
+        """All but crop and resize: float32 of mean 0 and variance 1, with 0 (an average pixel) where invalid.
+
+        With ``background_pixels``, y and x are smaller by that less one.
+        """
         if images.shape[-1] != len(self.statistics.bands):
             raise InputError(
                 f"the image has {images.shape[-1]} bands; the data set has {len(self.statistics.bands)}: "
@@ -96,12 +103,34 @@ class Preprocess:
         images = xp.where(xp.isfinite(images), images, np.float32(np.nan))
         # Location first: float32 has few digits left for a signal on top of a large background.
         images = images - self._location
-        if self.subtract_median:
+        if self.background_pixels is not None:
+            images = subtract_local_mean(images, self.background_pixels)
+        elif self.subtract_median:
             images = images - image_median(images)[:, None, None, :]
         images = stretch_pixels(self.stretch, images * self._inverse_scale)
         mean, inverse_std = self._standardise
         images = (images - mean) * inverse_std
         return xp.where(xp.isnan(images), np.float32(0), images)
+
+    def margin(self, image_size: int) -> tuple[int, int, int]:
+        """Along an axis of an image: pixels that :meth:`normalise` leaves out at each side, then pixels cut off before
+        what the network sees, and the pixels that it sees (before any resampling)."""
+        border = (self.background_pixels or 1) // 2
+        seen = self.centre_pixels or image_size - 2 * border
+        return border, (image_size - seen) // 2 - border, seen
+
+    def check_pixelwise(self, image_size: int) -> None:
+        """Raise :class:`InputError`, with the reason, where an input pixel depends on where its image is cut out.
+
+        Otherwise :meth:`normalise` of a whole map, then cut into images, is what :meth:`__call__` makes of each.
+        """
+        if self.subtract_median and self.background_pixels is None:
+            raise InputError(
+                "config.data.subtract_median=True subtracts each window's own median; train with it False, or with "
+                "config.data.background_pixels, to share convolutions between windows"
+            )
+        if self.input_size not in (None, self.margin(image_size)[2]):
+            raise InputError(f"config.data.input_size={self.input_size} resamples each window")
 
     def resize(
         self, images: Float[Array | np.ndarray, "batch y x band"]
@@ -163,58 +192,3 @@ def crop_centre(
         raise InputError(f"config.data.centre_pixels={side} is more than the cutouts' {ny} x {nx} pixels")
     top, left = (ny - side) // 2, (nx - side) // 2
     return images[:, top : top + side, left : left + side]
-
-
-def image_median(
-    images: Float[Array | np.ndarray, "batch y x band"],
-) -> Float[Array | np.ndarray, "batch band"]:
-    """Median of the pixels that are not NaN, per image and band; 0 where all are NaN.
-
-    The mean of the two middle pixels for an even count, as in NumPy. On JAX no sort (30 times slower on CPU): the
-    lower of the two is found bit by bit, by counting, in 32 passes; the upper is then one more pass.
-    """
-    pixels = images.__array_namespace__().moveaxis(images, -1, 1)
-    pixels = pixels.reshape(*pixels.shape[:2], -1)  # contiguous pixels: the counting vectorises
-    return _median_by_bits(pixels) if isinstance(images, jax.Array) else _median_numpy(pixels)
-
-
-def _median_numpy(pixels: Float[np.ndarray, "batch band pixel"]) -> Float[np.ndarray, "batch band"]:
-    invalid = np.isnan(pixels)
-    if not invalid.any():
-        return np.median(pixels, axis=-1)
-    median = np.zeros(pixels.shape[:2], pixels.dtype)
-    for i, j in np.ndindex(*median.shape):
-        valid = pixels[i, j][~invalid[i, j]]
-        if valid.size:
-            median[i, j] = np.median(valid)
-    return median
-
-
-_SIGN_FLIP = np.int32(0x7FFFFFFF)
-
-
-def _median_by_bits(pixels: Float[Array, "batch band pixel"]) -> Float[Array, "batch band"]:
-    # The bits of a float32, read as an integer, are in the order of the floats once negatives are flipped.
-    bits = jax.lax.bitcast_convert_type(pixels, jnp.int32)
-    bits = jnp.where(bits < 0, bits ^ _SIGN_FLIP, bits)
-    invalid = jnp.isnan(pixels)
-    bits = jnp.where(invalid, np.int32(2**31 - 1), bits)
-    num_valid = pixels.shape[-1] - jnp.sum(invalid, axis=-1, dtype=jnp.int32)
-    wanted = (num_valid + 1) // 2  # the lower median is the least value with so many pixels up to it
-
-    def set_bit(i, lower):
-        trial = lower + jnp.left_shift(jnp.int32(1), 31 - i)
-        num_below = jnp.sum((bits < trial[..., None]).astype(jnp.int32), axis=-1)
-        return jnp.where(num_below < wanted, trial, lower)
-
-    lower = jax.lax.fori_loop(0, 32, set_bit, jnp.full(num_valid.shape, -(2**31), jnp.int32))
-    at_most = bits <= lower[..., None]
-    above = jnp.min(jnp.where(at_most, np.int32(2**31 - 1), bits), axis=-1)
-    num_at_most = jnp.sum(at_most.astype(jnp.int32), axis=-1)
-    upper = jnp.where((num_valid % 2 == 0) & (num_at_most == wanted), above, lower)
-
-    def to_float(bits):
-        return jax.lax.bitcast_convert_type(jnp.where(bits < 0, bits ^ _SIGN_FLIP, bits), jnp.float32)
-
-    median = 0.5 * to_float(lower) + 0.5 * to_float(upper)
-    return jnp.where(num_valid > 0, median, np.float32(0))

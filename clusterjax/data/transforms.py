@@ -138,8 +138,13 @@ class TrainTransform(grain.transforms.RandomMap):
 
     preprocess: Preprocess
     affine: RandomAffine
+    background: float = 0.0  # standard deviation of a constant added to each band, in its robust scale
 
     def random_map(self, element: Record, rng: np.random.Generator) -> Record:
+        if self.background:
+            scale = np.asarray(self.preprocess.statistics.scale, np.float32)
+            level = rng.standard_normal(len(scale), np.float32) * (self.background * scale)
+            element = _with_image(element, element["image"] + level)
         element = Normalise(self.preprocess).map(element)
         size = self.preprocess.input_size
         if size is not None and size > element["image"].shape[0]:

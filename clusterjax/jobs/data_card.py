@@ -102,7 +102,8 @@ def _augmented(image: np.ndarray, config: AugmentConfig) -> list[Gallery]:
     changes = [
         field.name
         for field in dataclasses.fields(AugmentConfig)
-        if getattr(config, field.name) != getattr(none, field.name)
+        # A constant would show nothing: each picture is stretched by itself.
+        if field.name != "background" and getattr(config, field.name) != getattr(none, field.name)
     ]
     if not changes:
         return []

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import functools
 import pathlib
 import shutil
 import time
@@ -15,14 +14,14 @@ from clusterjax.config import SearchConfig
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network
 from clusterjax.jobs.map_checks import warn_of_differences
+from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
 from clusterjax.report.survey import score_map_png
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, match_radii, summarise
-from clusterjax.search.scan import make_score_windows, scan_map
-from clusterjax.search.tiles import TILE_PIXELS, scan_tiles
+from clusterjax.search.tiles import TILE_PIXELS
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import survey_of
 from clusterjax.simulation.microwave.filters import cluster_snr
@@ -32,7 +31,6 @@ from clusterjax.sky.fits import write_probability_map, write_sky_map
 from clusterjax.sky.open_map import file_stamps, open_map
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
-from clusterjax.training.step import make_predict
 
 MASS_EDGES_MSUN = (1e14, 1.5e14, 2e14, 3e14, 5e14, 1e15)
 COMPLETE_ABOVE_MSUN = 3e14
@@ -102,27 +100,6 @@ def _tiles_folder(folder: pathlib.Path, made_from: dict) -> pathlib.Path:
         tiles.mkdir(parents=True)
         write_json(tiles / "made_from.json", mark)
     return tiles
-
-
-def search_map(
-    network: Network, sky: SkyMap | MapReader, config: SearchConfig, mesh, *, folder: pathlib.Path | None = None
-) -> ProbabilityMap:
-    """Scan ``sky`` with the network, its own window size and normalisation; finished tiles are kept in ``folder``."""
-    positive = network.facts.class_index(config.positive_class)
-    predict_classes = make_predict(network.graphdef)
-    params, model_state = network.state.params, network.state.model_state
-    size, transform = network.facts.image_size, network.facts.preprocess
-
-    def predict(images):
-        return predict_classes(params, model_state, images)[:, positive]
-
-    windows = {"size": size, "stride": config.stride, "min_valid_fraction": config.min_valid_fraction}
-    score_piece = functools.partial(
-        scan_map, predict, **windows, batch_size=config.batch_size, transform=transform, mesh=mesh,
-        score_windows=make_score_windows(predict, transform, size, mesh),
-    )  # fmt: skip
-
-    return scan_tiles(score_piece, sky, **windows, folder=folder)
 
 
 def _filter_map(knobs, sky: SkyMap | MapReader, folder, *, simulated: bool) -> ProbabilityMap | None:

@@ -2,8 +2,15 @@
 
 from flax import nnx
 
-from clusterjax.errors import InputError
-from clusterjax.models.layers import ConvNorm, adaptive_average_pool, flatten, max_pool
+from clusterjax.models.layers import (
+    ConvNorm,
+    adaptive_average_pool,
+    check_input_size,
+    check_padding,
+    flatten,
+    max_pool,
+    smallest_input,
+)
 from clusterjax.models.registry import register_model
 
 
@@ -15,26 +22,43 @@ class AlexNet(nnx.Module):
     steps over a whole point-spread function, and the 6x6 pooling repeats one and the same feature 36 times: use 1 to 3.
     ``use_batch_norm`` puts batch normalisation after each convolution, as VGG-BN does to VGG: the original, which was
     made before it, learns slowly from scratch. ImageNet's weights need it False.
+    ``padding`` "VALID" leaves the zeros at the border out: with a stem of stride 1 it takes 57 px or more.
     """
 
     num_features = 6 * 6 * 256
 
-    def __init__(self, *, num_bands: int, dtype, rngs: nnx.Rngs, stem_stride: int = 4, use_batch_norm: bool = False):
+    def __init__(
+        self,
+        *,
+        num_bands: int,
+        dtype,
+        rngs: nnx.Rngs,
+        stem_stride: int = 4,
+        use_batch_norm: bool = False,
+        padding: str | None = None,
+    ):
+        check_padding(padding)
+
         def layer(num_in, num_out, size, **kwargs):
             # The bias before a normalisation does nothing, but keeps one tree of parameters for both.
-            return ConvNorm(num_in, num_out, size, norm=use_batch_norm, bias=True, dtype=dtype, rngs=rngs, **kwargs)
+            kwargs = {"padding": padding, "norm": use_batch_norm, "bias": True, "dtype": dtype, "rngs": rngs} | kwargs
+            return ConvNorm(num_in, num_out, size, **kwargs)
 
         self.stem_stride = stem_stride
-        self.conv1 = layer(num_bands, 64, 11, stride=stem_stride, padding=[(2, 2), (2, 2)])
+        self.padding = padding
+        self.conv1 = layer(num_bands, 64, 11, stride=stem_stride, padding=padding or [(2, 2), (2, 2)])
         self.conv2 = layer(64, 192, 5)
         self.conv3 = layer(192, 384, 3)
         self.conv4 = layer(384, 256, 3)
         self.conv5 = layer(256, 256, 3)
 
     def __call__(self, image, *, rngs: nnx.Rngs | None = None):
-        size, least = min(image.shape[1:3]), 14 * self.stem_stride + 7  # three poolings need 15 pixels after the stem
-        if size < least:
-            raise InputError(f"alexnet_vgg with stem_stride={self.stem_stride} needs {least} px or more; got {size}")
+        least = 14 * self.stem_stride + 7  # three poolings need 15 pixels after the stem
+        if self.padding == "VALID":
+            pool, stem = (3, 2), (11, self.stem_stride)
+            least = smallest_input([stem, pool, (5, 1), pool, (3, 1), (3, 1), (3, 1), pool])
+        what = f"alexnet_vgg with stem_stride={self.stem_stride} and padding={self.padding!r}"
+        check_input_size(image, least, what)
         x = max_pool(self.conv1(image), 3, 2)
         x = max_pool(self.conv2(x), 3, 2)
         x = max_pool(self.conv5(self.conv4(self.conv3(x))), 3, 2)

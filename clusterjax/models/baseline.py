@@ -4,31 +4,50 @@ from collections.abc import Sequence
 
 from flax import nnx
 
-from clusterjax.errors import InputError
-from clusterjax.models.layers import ConvNorm, adaptive_average_pool, flatten, max_pool_2x2
+from clusterjax.models.layers import (
+    ConvNorm,
+    adaptive_average_pool,
+    check_input_size,
+    check_padding,
+    flatten,
+    max_pool_2x2,
+    smallest_input,
+)
 from clusterjax.models.registry import register_model
 
 
 class PlainCNN(nnx.Module):
-    """Blocks of convolution 3x3, batch normalisation, ReLU, max-pooling 2; then averages over pool x pool parts."""
+    """Blocks of convolution 3x3, batch normalisation, ReLU, max-pooling 2; then averages over pool x pool parts.
+
+    ``padding`` "VALID" leaves the zeros at the border out.
+    """
 
     def __init__(
-        self, *, num_bands: int, dtype, rngs: nnx.Rngs, widths: Sequence[int] = (32, 64, 128, 256), pool: int = 1
+        self,
+        *,
+        num_bands: int,
+        dtype,
+        rngs: nnx.Rngs,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        pool: int = 1,
+        padding: str | None = None,
     ):
+        check_padding(padding)
         # A bias before the normalisation does nothing but is the reference's.
         self.blocks = nnx.List(
             [
-                ConvNorm(a, b, bias=True, dtype=dtype, rngs=rngs)
+                ConvNorm(a, b, bias=True, padding=padding, dtype=dtype, rngs=rngs)
                 for a, b in zip((num_bands, *widths[:-1]), widths, strict=True)
             ]
         )
         self.pool = pool
+        self.padding = padding
         self.num_features = pool * pool * widths[-1]
 
     def __call__(self, image, *, rngs: nnx.Rngs | None = None):
-        least = 2 ** len(self.blocks)
-        if min(image.shape[1:3]) < least:
-            raise InputError(f"{len(self.blocks)} poolings need {least} px or more; got {min(image.shape[1:3])}")
+        steps = ((2, 2),) if self.padding is None else ((3, 1), (2, 2))
+        what = f"a network of {len(self.blocks)} poolings and padding={self.padding!r}"
+        check_input_size(image, smallest_input(steps * len(self.blocks)), what)
         x = image
         for block in self.blocks:
             x = max_pool_2x2(block(x))

@@ -10,26 +10,34 @@ from clusterjax.models.layers import (
     apply_block,
     average_pool,
     batch_norm,
+    check_input_size,
+    check_padding,
     conv,
     global_average_pool,
     max_pool,
     relu,
+    smallest_input,
 )
 from clusterjax.models.registry import register_model
 
 
 class DenseLayer(nnx.Module):
-    """Twice normalisation, ReLU, convolution (1x1 to four times the growth, then 3x3); its input stays beside."""
+    """Twice normalisation, ReLU, convolution (1x1 to four times the growth, then 3x3); its input stays beside.
 
-    def __init__(self, num_in: int, growth: int, *, dtype, rngs: nnx.Rngs):
+    Without padding, the input loses as many pixels at each side as the convolution.
+    """
+
+    def __init__(self, num_in: int, growth: int, *, padding: str | None, dtype, rngs: nnx.Rngs):
         self.norm1 = batch_norm(num_in, dtype=dtype, rngs=rngs)
         self.conv1 = conv(num_in, 4 * growth, 1, bias=False, dtype=dtype, rngs=rngs)
         self.norm2 = batch_norm(4 * growth, dtype=dtype, rngs=rngs)
-        self.conv2 = conv(4 * growth, growth, 3, padding=1, bias=False, dtype=dtype, rngs=rngs)
+        self.conv2 = conv(4 * growth, growth, 3, padding=padding or 1, bias=False, dtype=dtype, rngs=rngs)
+        self.margin = 1 if padding == "VALID" else 0
 
     def __call__(self, x, *, rngs: nnx.Rngs | None = None):
         y = self.conv2(relu(self.norm2(self.conv1(relu(self.norm1(x))))))
-        return jnp.concatenate([x, y], axis=-1)
+        beside = x[:, self.margin : x.shape[1] - self.margin, self.margin : x.shape[2] - self.margin]
+        return jnp.concatenate([beside, y], axis=-1)
 
 
 class Transition(nnx.Module):
@@ -44,7 +52,11 @@ class Transition(nnx.Module):
 
 
 class DenseNet(nnx.Module):
-    """``num_layers`` per block, each adding ``growth`` features."""
+    """``num_layers`` per block, each adding ``growth`` features.
+
+    ``padding`` "VALID" leaves the zeros at the border out. DenseNet121 then takes 2071 px or more; two blocks of 4
+    layers take 119.
+    """
 
     def __init__(
         self,
@@ -55,16 +67,23 @@ class DenseNet(nnx.Module):
         num_layers: Sequence[int] = (6, 12, 24, 16),
         growth: int = 32,
         remat: bool = False,
+        padding: str | None = None,
     ):
+        check_padding(padding)
         num = 2 * growth
-        self.stem = ConvNorm(num_bands, num, 7, stride=2, dtype=dtype, rngs=rngs)
+        self.stem = ConvNorm(num_bands, num, 7, stride=2, padding=padding, dtype=dtype, rngs=rngs)
         blocks, transitions = [], []
         for i, number in enumerate(num_layers):
             if i > 0:
                 transitions.append(Transition(num, dtype=dtype, rngs=rngs))
                 num //= 2
             blocks.append(
-                nnx.List([DenseLayer(num + j * growth, growth, dtype=dtype, rngs=rngs) for j in range(number)])
+                nnx.List(
+                    [
+                        DenseLayer(num + j * growth, growth, padding=padding, dtype=dtype, rngs=rngs)
+                        for j in range(number)
+                    ]
+                )
             )
             num += number * growth
         self.blocks = nnx.List(blocks)
@@ -72,9 +91,14 @@ class DenseNet(nnx.Module):
         self.norm = batch_norm(num, dtype=dtype, rngs=rngs)
         self.num_features = num
         self.remat = remat
+        self.padding = padding
+        inner = [step for number in num_layers for step in (*[(3, 1)] * number, (2, 2))]
+        self.smallest_input = smallest_input([(7, 2), (3, 2), *inner[:-1]])
 
     def __call__(self, image, *, rngs: nnx.Rngs | None = None):
-        x = max_pool(self.stem(image), 3, 2, padding=1)
+        if self.padding == "VALID":
+            check_input_size(image, self.smallest_input, "this DenseNet with padding='VALID'")
+        x = max_pool(self.stem(image), 3, 2, padding=0 if self.padding == "VALID" else 1)
         for i, block in enumerate(self.blocks):
             if i > 0:
                 x = self.transitions[i - 1](x)

@@ -9,7 +9,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from clusterjax.models import cpu_kernels
+from clusterjax.errors import InputError
+from clusterjax.models import cpu_kernels, sliding
 
 # He et al. 2015: keeps the variance through ReLU layers.
 he_normal = nnx.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
@@ -34,7 +35,7 @@ def conv(
     """A convolution with explicit zero padding, as PyTorch's ``Conv2d`` of the same arguments.
 
     ``size`` is (y, x) or one for both; ``padding`` one number for all sides, ((before, after) of y, of x), or
-    "SAME" for TensorFlow's, which pads strided convolutions more at the end.
+    "SAME" for TensorFlow's, which pads strided convolutions more at the end; "VALID" is none.
     """
     if isinstance(padding, int):
         padding = [(padding, padding)] * 2
@@ -49,7 +50,7 @@ def conv(
         feature_group_count=num_groups,
         use_bias=bias,
         kernel_init=he_normal,
-        conv_general_dilated=cpu_kernels.convolve,
+        conv_general_dilated=sliding.convolve,
         dtype=dtype,
         rngs=rngs,
     )
@@ -68,19 +69,24 @@ def batch_norm(num_features: int, *, epsilon: float = 1e-5, dtype, rngs: nnx.Rng
 
 def max_pool(
     x: Float[Array, "batch y x feature"], size: int, stride: int, padding: int | str = 0
-) -> Float[Array, "batch y2 x2 feature"]:
+) -> Float[Array, "batch2 y2 x2 feature"]:
     """Padding is with -infinity: a number for all sides, or "SAME" for TensorFlow's; without it the last rows that fill
-    no window are dropped, as in PyTorch."""
-    if not isinstance(padding, str):
-        padding = ((padding, padding), (padding, padding))
-    return cpu_kernels.max_pool(x, size, stride, padding)
+    no window are dropped, as in PyTorch.
+
+    The batch is another in a dense evaluation alone (:mod:`clusterjax.models.sliding`), of all layers that stride.
+    """
+    around = padding if isinstance(padding, str) else ((padding, padding),) * 2
+    x = sliding.before_layer(x, stride, around)
+    return cpu_kernels.max_pool(x, size, stride, around)
 
 
 def average_pool(
     x: Float[Array, "batch y x feature"], size: int, stride: int, padding: int = 0
-) -> Float[Array, "batch y2 x2 feature"]:
+) -> Float[Array, "batch2 y2 x2 feature"]:
     """Zeros of the padding count, as in PyTorch's ``avg_pool2d``."""
-    return nnx.avg_pool(x, (size, size), strides=(stride, stride), padding=((padding, padding), (padding, padding)))
+    around = ((padding, padding),) * 2
+    x = sliding.before_layer(x, stride, around)
+    return nnx.avg_pool(x, (size, size), strides=(stride, stride), padding=around)
 
 
 max_pool_2x2 = partial(max_pool, size=2, stride=2)
@@ -97,8 +103,11 @@ def _bin_weights(num_in: int, num_out: int) -> np.ndarray:
 
 def adaptive_average_pool(
     x: Float[Array, "batch y x feature"], num_y: int, num_x: int
-) -> Float[Array, "batch num_y num_x feature"]:
+) -> Float[Array, "batch2 num_y num_x feature"]:
     """PyTorch's ``AdaptiveAvgPool2d((num_y, num_x))``; repeats values where the input is smaller."""
+    windows = sliding.pool_windows(x, partial(_bin_weights, num_out=num_y), partial(_bin_weights, num_out=num_x))
+    if windows is not None:
+        return windows
     if x.shape[1:3] == (num_y, num_x):
         return x
     along_y = jnp.asarray(_bin_weights(x.shape[1], num_y), x.dtype)
@@ -106,8 +115,9 @@ def adaptive_average_pool(
     return jnp.einsum("iy,byxf,jx->bijf", along_y, x, along_x)
 
 
-def global_average_pool(x: Float[Array, "batch y x feature"]) -> Float[Array, "batch feature"]:
-    return jnp.mean(x, axis=(1, 2))
+def global_average_pool(x: Float[Array, "batch y x feature"]) -> Float[Array, "batch2 feature"]:
+    windows = sliding.pool_windows(x, *(partial(_bin_weights, num_out=1),) * 2)
+    return jnp.mean(x, axis=(1, 2)) if windows is None else windows[:, 0, 0]
 
 
 def flatten(x: Float[Array, "batch y x feature"]) -> Float[Array, "batch flat"]:
@@ -115,11 +125,33 @@ def flatten(x: Float[Array, "batch y x feature"]) -> Float[Array, "batch flat"]:
     return x.reshape(x.shape[0], -1)
 
 
+def check_padding(padding: str | None) -> None:
+    """Raise InputError for what a family without TensorFlow's weights does not take."""
+    if padding not in (None, "VALID"):
+        raise InputError(
+            f"config.model.kwargs padding={padding!r} is unknown; use None (PyTorch's zero padding) or 'VALID' (none)"
+        )
+
+
+def smallest_input(steps: Sequence[tuple[int, int]]) -> int:
+    """Pixels a side that leave one pixel after convolutions and poolings, each (size, stride), without padding."""
+    pixels = 1
+    for size, stride in reversed(steps):
+        pixels = (pixels - 1) * stride + size
+    return pixels
+
+
+def check_input_size(image: Float[Array, "batch y x band"], least: int, what: str) -> None:
+    """Raise InputError for an image of less than ``least`` pixels a side."""
+    if min(image.shape[1:3]) < least:
+        raise InputError(f"{what} needs {least} px or more; got {min(image.shape[1:3])}")
+
+
 class ConvNorm(nnx.Module):
     """Convolution without bias where a normalisation follows, batch normalisation, activation.
 
-    ``padding`` None keeps the size of an odd kernel at stride 1, PyTorch's ``k // 2``; ``norm`` False leaves the
-    normalisation out and gives the convolution a bias; ``bias`` True gives it one all the same.
+    ``padding`` None keeps the size of an odd kernel at stride 1, PyTorch's ``k // 2``, "VALID" is none; ``norm`` False
+    leaves the normalisation out and gives the convolution a bias; ``bias`` True gives it one all the same.
     """
 
     def __init__(
@@ -186,6 +218,6 @@ class StochasticDepth(nnx.Module):
 
 def apply_block(block, x, *, remat: bool, rngs: nnx.Rngs | None = None):
     """``block(x, rngs=rngs)``; with ``remat`` its activations are computed again in the backward pass, not kept."""
-    if not remat:
+    if not remat or sliding.is_running():
         return block(x, rngs=rngs)
     return nnx.remat(lambda block, x, rngs: block(x, rngs=rngs))(block, x, rngs)

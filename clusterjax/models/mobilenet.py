@@ -1,8 +1,17 @@
 """MobileNet v1 (Howard et al. 2017, arXiv:1704.04861)."""
 
+from collections.abc import Sequence
+
 from flax import nnx
 
-from clusterjax.models.layers import ConvNorm, global_average_pool, relu6
+from clusterjax.models.layers import (
+    ConvNorm,
+    check_input_size,
+    check_padding,
+    global_average_pool,
+    relu6,
+    smallest_input,
+)
 from clusterjax.models.registry import register_model
 
 # (features, stride) of each depthwise-separable block.
@@ -15,8 +24,8 @@ _BLOCKS = (
 class SeparableBlock(nnx.Module):
     """A depthwise convolution 3x3, then a 1x1; each with batch normalisation and ReLU6."""
 
-    def __init__(self, num_in: int, num_out: int, stride: int, *, dtype, rngs: nnx.Rngs):
-        kwargs = {"activation": relu6, "dtype": dtype, "rngs": rngs}
+    def __init__(self, num_in: int, num_out: int, stride: int, *, padding: str | None, dtype, rngs: nnx.Rngs):
+        kwargs = {"activation": relu6, "padding": padding, "dtype": dtype, "rngs": rngs}
         self.depthwise = ConvNorm(num_in, num_in, 3, stride=stride, num_groups=num_in, **kwargs)
         self.pointwise = ConvNorm(num_in, num_out, 1, **kwargs)
 
@@ -25,21 +34,35 @@ class SeparableBlock(nnx.Module):
 
 
 class MobileNet(nnx.Module):
-    """As timm's: symmetric padding where the Keras weights of Kosiba et al. (2020) pad at the end alone."""
+    """As timm's: symmetric padding where the Keras weights of Kosiba et al. (2020) pad at the end alone.
 
-    num_features = 1024
+    ``blocks`` are the (features, stride) of each. ``padding`` "VALID" leaves the zeros at the border out: all thirteen
+    blocks then take 315 px or more, fewer blocks less.
+    """
 
-    def __init__(self, *, num_bands: int, dtype, rngs: nnx.Rngs):
-        self.stem = ConvNorm(num_bands, 32, 3, stride=2, activation=relu6, dtype=dtype, rngs=rngs)
-        numbers = (32, *(number for number, _ in _BLOCKS))
+    def __init__(
+        self,
+        *,
+        num_bands: int,
+        dtype,
+        rngs: nnx.Rngs,
+        blocks: Sequence[tuple[int, int]] = _BLOCKS,
+        padding: str | None = None,
+    ):
+        check_padding(padding)
+        options = {"padding": padding, "dtype": dtype, "rngs": rngs}
+        self.stem = ConvNorm(num_bands, 32, 3, stride=2, activation=relu6, **options)
+        numbers = (32, *(number for number, _ in blocks))
         self.blocks = nnx.List(
-            [
-                SeparableBlock(numbers[i], number, stride, dtype=dtype, rngs=rngs)
-                for i, (number, stride) in enumerate(_BLOCKS)
-            ]
+            [SeparableBlock(numbers[i], number, stride, **options) for i, (number, stride) in enumerate(blocks)]
         )
+        self.num_features = numbers[-1]
+        self.padding = padding
+        self.smallest_input = smallest_input([(3, 2), *((3, stride) for _, stride in blocks)])
 
     def __call__(self, image, *, rngs: nnx.Rngs | None = None):
+        if self.padding == "VALID":
+            check_input_size(image, self.smallest_input, "mobilenet_v1 with padding='VALID'")
         x = self.stem(image)
         for block in self.blocks:
             x = block(x)

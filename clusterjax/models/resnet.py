@@ -8,26 +8,51 @@ from collections.abc import Sequence
 
 from flax import nnx
 
-from clusterjax.models.layers import ConvNorm, apply_block, global_average_pool, max_pool, relu
+from clusterjax.models.layers import (
+    ConvNorm,
+    apply_block,
+    check_input_size,
+    check_padding,
+    global_average_pool,
+    max_pool,
+    relu,
+    smallest_input,
+)
 from clusterjax.models.registry import register_model
+from clusterjax.models.sliding import in_parallel
 
 
 class ResidualBlock(nnx.Module):
-    """relu(x + layers(x)); where the shape changes, x goes through a 1x1 convolution."""
+    """relu(x + layers(x)); where the shape changes, x goes through a 1x1 convolution.
 
-    def __init__(self, layers: list[ConvNorm], shortcut: ConvNorm | None):
+    Layers without padding leave ``margin`` pixels of x at each side out: x is cropped at the centre to match.
+    """
+
+    def __init__(self, layers: list[ConvNorm], shortcut: ConvNorm | None, margin: int = 0):
         self.layers = nnx.List(layers)
         self.shortcut = shortcut
+        self.margin = margin
 
     def __call__(self, x, *, rngs: nnx.Rngs | None = None):
-        y = x
+        y, x = in_parallel(x, self._residual, self._identity)
+        return relu(y + x[:, : y.shape[1], : y.shape[2]])
+
+    def _residual(self, x):
         for layer in self.layers:
-            y = layer(y)
-        return relu(y + (x if self.shortcut is None else self.shortcut(x)))
+            x = layer(x)
+        return x
+
+    def _identity(self, x):
+        x = x[:, self.margin :, self.margin :]
+        return x if self.shortcut is None else self.shortcut(x)
 
 
 class ResNet(nnx.Module):
-    """``num_blocks`` per stage. A bottleneck's inner layers are ``width_factor`` times as wide as the paper's."""
+    """``num_blocks`` per stage. A bottleneck's inner layers are ``width_factor`` times as wide as the paper's.
+
+    ``padding`` "VALID" leaves the zeros at the border out: ResNet18 and ResNet50 then take 435 and 427 px or more,
+    fewer stages less ((1, 1): 59).
+    """
 
     def __init__(
         self,
@@ -39,9 +64,13 @@ class ResNet(nnx.Module):
         bottleneck: bool = False,
         width_factor: int = 1,
         remat: bool = False,
+        padding: str | None = None,
     ):
+        check_padding(padding)
+        steps = [(7, 2), (3, 2)]
+
         def layer(num_in, num_out, size, **kwargs):
-            return ConvNorm(num_in, num_out, size, dtype=dtype, rngs=rngs, **kwargs)
+            return ConvNorm(num_in, num_out, size, padding=padding, dtype=dtype, rngs=rngs, **kwargs)
 
         def block(num_in, width, stride):
             if bottleneck:
@@ -51,12 +80,16 @@ class ResNet(nnx.Module):
                     layer(inner, inner, 3, stride=stride),
                     layer(inner, num_out, 1, activation=None),
                 ]
+                margin = 1
+                steps.append((3, stride))
             else:
                 num_out = width
                 layers = [layer(num_in, width, 3, stride=stride), layer(width, width, 3, activation=None)]
+                margin = 1 + stride
+                steps.extend([(3, stride), (3, 1)])
             changes = stride != 1 or num_in != num_out
             shortcut = layer(num_in, num_out, 1, stride=stride, activation=None) if changes else None
-            return ResidualBlock(layers, shortcut), num_out
+            return ResidualBlock(layers, shortcut, margin if padding == "VALID" else 0), num_out
 
         self.stem = layer(num_bands, 64, 7, stride=2)
         stages, num_in = [], 64
@@ -69,9 +102,13 @@ class ResNet(nnx.Module):
         self.stages = nnx.List(stages)
         self.num_features = num_in
         self.remat = remat
+        self.padding = padding
+        self.smallest_input = smallest_input(steps)
 
     def __call__(self, image, *, rngs: nnx.Rngs | None = None):
-        x = max_pool(self.stem(image), 3, 2, padding=1)
+        if self.padding == "VALID":
+            check_input_size(image, self.smallest_input, "this ResNet with padding='VALID'")
+        x = max_pool(self.stem(image), 3, 2, padding=0 if self.padding == "VALID" else 1)
         for stage in self.stages:
             for block in stage:
                 x = apply_block(block, x, remat=self.remat)

@@ -1,9 +1,18 @@
 """VGG19, with and without batch normalisation, and SpinalNetVGG (Simonyan & Zisserman 2015, arXiv:1409.1556)."""
 
+from collections.abc import Sequence
+
 from flax import nnx
 
-from clusterjax.errors import InputError
-from clusterjax.models.layers import ConvNorm, adaptive_average_pool, flatten, max_pool_2x2
+from clusterjax.models.layers import (
+    ConvNorm,
+    adaptive_average_pool,
+    check_input_size,
+    check_padding,
+    flatten,
+    max_pool_2x2,
+    smallest_input,
+)
 from clusterjax.models.registry import register_model
 
 # Configuration E: convolutions before each of five poolings, and their features.
@@ -13,24 +22,38 @@ _STAGES = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 class VGG19(nnx.Module):
     """Sixteen convolutions 3x3 in five stages, each ended by a pooling; 7x7 adaptive pooling.
 
-    The adaptive pooling is torchvision's: it does nothing at 224 px and repeats values at less.
+    The adaptive pooling is torchvision's: it does nothing at 224 px and repeats values at less. ``stages`` are (number
+    of convolutions, features) before each pooling: ((1, 64), (1, 128), (2, 256), (2, 512), (2, 512)) is VGG11.
+    ``padding`` "VALID" leaves the zeros at the border out: VGG19 then takes 268 px or more, fewer stages less.
     """
 
-    num_features = 7 * 7 * 512
-
-    def __init__(self, *, num_bands: int, dtype, rngs: nnx.Rngs, use_batch_norm: bool = False):
-        stages, num_in = [], num_bands
-        for num_layers, num_out in _STAGES:
+    def __init__(
+        self,
+        *,
+        num_bands: int,
+        dtype,
+        rngs: nnx.Rngs,
+        use_batch_norm: bool = False,
+        stages: Sequence[tuple[int, int]] = _STAGES,
+        padding: str | None = None,
+    ):
+        check_padding(padding)
+        options = {"norm": use_batch_norm, "bias": True, "padding": padding, "dtype": dtype, "rngs": rngs}
+        built, steps, num_in = [], [], num_bands
+        for num_layers, num_out in stages:
             layers = []
             for _ in range(num_layers):
-                layers.append(ConvNorm(num_in, num_out, norm=use_batch_norm, bias=True, dtype=dtype, rngs=rngs))
+                layers.append(ConvNorm(num_in, num_out, **options))
                 num_in = num_out
-            stages.append(nnx.List(layers))
-        self.stages = nnx.List(stages)
+            built.append(nnx.List(layers))
+            steps += [*[(3, 1)] * (num_layers if padding == "VALID" else 0), (2, 2)]
+        self.stages = nnx.List(built)
+        self.padding = padding
+        self.smallest_input = smallest_input(steps)
+        self.num_features = 7 * 7 * num_in
 
     def __call__(self, image, *, rngs: nnx.Rngs | None = None):
-        if min(image.shape[1:3]) < 32:
-            raise InputError(f"vgg19 needs 32 px or more; got {min(image.shape[1:3])}")
+        check_input_size(image, self.smallest_input, f"vgg19 with padding={self.padding!r}")
         x = image
         for stage in self.stages:
             for layer in stage:

@@ -12,7 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from clusterjax.errors import InputError
-from clusterjax.search.windows import WindowGrid, check_any_scored, is_scored
+from clusterjax.search.parameters import lift_parameters
+from clusterjax.search.windows import WindowGrid
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
 # Batches in flight: enough that the device never waits for the host, few enough to hold little memory.
@@ -54,17 +55,7 @@ def make_score_windows(predict: Predict, transform: Transform, size: int, mesh: 
     programs = {}
 
     def build(pixels, starts):
-        # The network's parameters are constants of predict; left so, they would be written into the program, whose
-        # size is limited and whose compilation would try to fold them. Here they become its arguments.
-        traced = jax.make_jaxpr(score_windows)(pixels, starts)
-        parameters = [
-            value if mesh is None or _is_on(value, mesh) else jax.device_put(value, everywhere)
-            for value in traced.consts
-        ]
-
-        def program(parameters, pixels, starts):
-            return jax.core.eval_jaxpr(traced.jaxpr, parameters, pixels, starts)[0]
-
+        program, parameters = lift_parameters(score_windows, pixels, starts, mesh=mesh)
         if mesh is None:
             return jax.jit(program), parameters
         return jax.jit(program, in_shardings=(None, everywhere, shared), out_shardings=shared), parameters
@@ -77,10 +68,6 @@ def make_score_windows(predict: Predict, transform: Transform, size: int, mesh: 
         return program(parameters, pixels, jax.device_put(starts, shared))
 
     return run
-
-
-def _is_on(value, mesh: Mesh) -> bool:
-    return isinstance(value, jax.Array) and value.sharding.device_set == set(mesh.devices.flat)
 
 
 def scan_map(
@@ -121,9 +108,7 @@ def scan_map(
             f"search.batch_size={batch_size} is not divisible by {devices} devices; use {lower} or {lower + devices}"
         )
     grid = WindowGrid(sky.shape, size, stride)
-    valid_fraction = grid.valid_fraction(sky.valid)
-    check_any_scored(valid_fraction, size, min_valid_fraction)
-    scored = is_scored(valid_fraction, min_valid_fraction)
+    scored, valid_fraction = grid.scored(sky.valid, min_valid_fraction)
     starts = grid.starts(scored)
     overhang = [(0, padded - length) for padded, length in zip(grid.padded_shape, sky.shape, strict=True)]
     pixels = np.pad(sky.data, [*overhang, (0, 0)], constant_values=np.nan)
@@ -133,10 +118,15 @@ def scan_map(
         score_windows = make_score_windows(predict, transform, size, mesh)
     score = np.full(grid.shape, np.nan, np.float32)
     score[scored] = _score_all(score_windows, pixels, starts, batch_size, progress)
-    missing = int(np.isnan(score[scored]).sum())
-    if missing:
-        logging.warning("predict returned NaN for %d of %d windows; they are left as not scored", missing, len(starts))
+    warn_of_nan(score[scored])
     return ProbabilityMap(score, valid_fraction, grid.wcs(sky.wcs), size, stride)
+
+
+def warn_of_nan(scores: Float[np.ndarray, " window"]) -> None:
+    """Say so where a window that has data has no score."""
+    missing = int(np.isnan(scores).sum())
+    if missing:
+        logging.warning("predict returned NaN for %d of %d windows; they are left as not scored", missing, len(scores))
 
 
 def _score_all(score_windows, pixels, starts, batch_size: int, progress) -> Float[np.ndarray, " window"]:

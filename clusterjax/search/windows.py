@@ -66,6 +66,14 @@ class WindowGrid:
         )
         return (number / self.size**2).astype(np.float32)
 
+    def scored(
+        self, valid: Bool[np.ndarray, "y x"], min_valid_fraction: float | int
+    ) -> tuple[Bool[np.ndarray, "ny nx"], Float[np.ndarray, "ny nx"]]:
+        """(which windows have enough valid pixels to be scored, the valid fraction). InputError where none has."""
+        fraction = self.valid_fraction(valid)
+        check_any_scored(fraction, self.size, min_valid_fraction)
+        return is_scored(fraction, min_valid_fraction), fraction
+
     def wcs(self, map_wcs: WCS) -> WCS:
         """The WCS of the grid, one pixel a window, at the windows' centres: window (i, j) covers pixels
         stride * i to stride * i + size - 1, so its centre is stride * i + (size - 1) / 2."""

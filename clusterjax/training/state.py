@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh
+from jaxtyping import Array, Float
 
-from clusterjax.arrays import Images, Key, Logits, PyTree
+from clusterjax.arrays import Images, Key, PyTree
 from clusterjax.parallel import replicated
 
 
@@ -40,8 +41,11 @@ def forward(
     images: Images,
     *,
     dropout_key: Key | None = None,
-) -> tuple[Logits, PyTree]:
-    """Logits in float32 and the new model state. With a ``dropout_key`` the model trains, without one it evaluates."""
+) -> tuple[Float[Array, "window class"], PyTree]:
+    """Logits in float32 and the new model state. With a ``dropout_key`` the model trains, without one it evaluates.
+
+    A window is an image; in a dense evaluation (:mod:`clusterjax.models.sliding`), one of many in an image.
+    """
     model = nnx.merge(graphdef, params, model_state, copy=True)
     if dropout_key is None:
         model.eval()

@@ -9,6 +9,8 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from clusterjax.arrays import Batch, Images, Key
+from clusterjax.models.lattice import DensePlan
+from clusterjax.models.sliding import evaluate_dense
 from clusterjax.parallel import replicated, split_along_batch
 from clusterjax.training.metrics import EpochMetrics, example_outputs
 from clusterjax.training.state import TrainState, forward
@@ -70,6 +72,20 @@ def make_predict(graphdef: nnx.GraphDef, transform: Callable[[Images], Images] |
         return jax.nn.softmax(logits)
 
     return predict
+
+
+def make_dense_predict(graphdef: nnx.GraphDef, plan: DensePlan):
+    """Build ``(params, model_state, normalised pixels) -> scores (batch, y, x, class)`` of all windows of a map.
+
+    As :func:`make_predict`'s of each window by itself; for the pixels see
+    :func:`clusterjax.models.sliding.evaluate_dense`.
+    """
+    predict = make_predict(graphdef)
+
+    def predict_map(params, model_state, pixels: Images):
+        return evaluate_dense(lambda windows: predict(params, model_state, windows), plan, pixels)
+
+    return predict_map
 
 
 def make_eval_step(graphdef: nnx.GraphDef, mesh: Mesh, transform: Callable[[Images], Images] | None = None):

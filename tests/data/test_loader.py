@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clusterjax.config import AugmentConfig, DataConfig
-from clusterjax.data.device_augment import resample_batch
+from clusterjax.data.device_augment import make_train_transform, resample_batch
 from clusterjax.data.loader import make_eval_loader, make_train_loader
 from clusterjax.data.preprocess import Preprocess
 from clusterjax.data.statistics import fit_band_statistics
@@ -144,6 +144,33 @@ def test_host_augmentation_is_the_devices_with_the_same_parameters():
     normal = PREPROCESS.normalise(jnp.asarray(IMAGES[5:6]))
     expected = resample_batch(PREPROCESS.resize(normal), matrix, offset)[0]
     np.testing.assert_allclose(out, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("on", ["host", "device"])
+def test_background_is_a_constant_of_each_image_and_band(on):
+    """In units of the band's robust scale; anew for each image; none where each image's median is subtracted."""
+    statistics = fit_band_statistics(IMAGES * (1, 10), ("a", "b"))
+    settings = AugmentConfig(rotation_deg=0.0, quarter_turns=False, flip=False, shift_fraction=0.0, background=0.5)
+
+    def levels(subtract_median):
+        preprocess = Preprocess((0, 1), statistics, "linear", subtract_median=subtract_median)
+        if on == "host":
+            transform = TrainTransform(preprocess, RandomAffine.from_config(settings), settings.background)
+            rng = np.random.default_rng(3)
+            out = np.stack([transform.random_map(dict(SOURCE[i % NUM]), rng)["image"] for i in range(400)])
+        else:
+            out = make_train_transform(preprocess, settings)(
+                jnp.asarray(IMAGES[np.arange(400) % NUM]), jax.random.key(0)
+            )
+        # Of mean 0 and variance 1 on the training split, so not in units of the scale.
+        difference = (out - preprocess(IMAGES[np.arange(400) % NUM])) * np.asarray(statistics.moments("linear")["std"])
+        assert np.ptp(difference, axis=(1, 2)).max() < 1e-4
+        return difference.mean((1, 2))
+
+    drawn = levels(subtract_median=False)
+    np.testing.assert_allclose(drawn.std(axis=0), 0.5, rtol=0.15)
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.2
+    np.testing.assert_allclose(levels(subtract_median=True), 0, atol=1e-5)
 
 
 def test_host_loader_yields_network_input():

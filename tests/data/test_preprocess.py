@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from clusterjax.config import DataConfig
-from clusterjax.data.preprocess import Preprocess, image_median
+from clusterjax.data.background import image_median, subtract_local_mean
+from clusterjax.data.preprocess import Preprocess
 from clusterjax.data.resize import resize_images
 from clusterjax.data.statistics import STRETCHES, fit_band_statistics
 from clusterjax.errors import InputError
@@ -98,6 +99,42 @@ def test_median_by_counting_is_numpys(pixels):
 
 
 _jitted_median = jax.jit(image_median)
+
+
+@pytest.mark.parametrize("backend", [np.asarray, jnp.asarray])
+def test_local_mean_by_its_definition(backend):
+    rng = np.random.default_rng(0)
+    images = rng.normal(5.0, 1.0, (2, 9, 11, 2)).astype(np.float32)
+    images[0, 2:5, 3:7, 0] = np.nan
+    images[1, :8, :8] = np.nan
+    out = np.asarray(subtract_local_mean(backend(images), 5))
+    assert out.shape == (2, 5, 7, 2)
+    for b, y, x, band in np.ndindex(out.shape):
+        square, pixel = images[b, y : y + 5, x : x + 5, band], images[b, y + 2, x + 2, band]
+        mean = 0.0 if np.isnan(square).all() else np.nanmean(square)
+        np.testing.assert_allclose(out[b, y, x, band], pixel - mean, atol=1e-5)
+    with pytest.raises(InputError, match=r"background_pixels=13 is more than the cutouts' \(9, 11\) pixels"):
+        subtract_local_mean(backend(images), 13)
+
+
+def test_local_background_of_a_map_is_that_of_its_cutouts(statistics):
+    """Bit for bit, and whatever level and slope lies under the map."""
+    rng = np.random.default_rng(1)
+    sky = rng.normal(0.0, 1.0, (1, 40, 50, 3)).astype(np.float32)
+    preprocess = Preprocess((2, 0), statistics, "asinh", 2.0, centre_pixels=10, background_pixels=7)
+    preprocess.check_pixelwise(20)
+    border, before, seen = preprocess.margin(20)
+    assert (border, before, seen) == (3, 2, 10)
+    whole = preprocess.normalise(sky)
+    assert whole.shape == (1, 34, 44, 2)
+    cutout = preprocess(sky[:, 6:26, 17:37])
+    np.testing.assert_array_equal(cutout, whole[:, 6 + before : 6 + before + seen, 17 + before : 17 + before + seen])
+    tilted = sky + np.linspace(0, 100, 50, dtype=np.float32)[:, None] + 1000
+    np.testing.assert_allclose(preprocess.normalise(tilted), whole, atol=2e-3)
+    with pytest.raises(InputError, match="background_pixels=6 must be odd"):
+        Preprocess((0,), statistics, background_pixels=6)
+    with pytest.raises(InputError, match="own median"):
+        Preprocess((0,), statistics).check_pixelwise(20)
 
 
 def test_constant_image_is_finite():

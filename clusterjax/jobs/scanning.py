@@ -1,0 +1,89 @@
+"""A network over a map: by dense evaluation where the network and its normalisation allow it, else window by window."""
+
+import functools
+import pathlib
+
+from flax import nnx
+
+from clusterjax.config import SearchConfig
+from clusterjax.errors import InputError
+from clusterjax.experiment import Network
+from clusterjax.jobs.session import say
+from clusterjax.models.sliding import plan_dense
+from clusterjax.search.dense import DenseScore, make_score_pieces, scan_map_dense
+from clusterjax.search.scan import make_score_windows, scan_map
+from clusterjax.search.tiles import scan_tiles
+from clusterjax.sky.reader import MapReader
+from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.training.step import make_dense_predict, make_predict
+
+PIECE_BYTES = 2**29  # about what a dense evaluation takes of the memory at a time
+
+
+def search_map(
+    network: Network, sky: SkyMap | MapReader, config: SearchConfig, mesh, *, folder: pathlib.Path | None = None
+) -> ProbabilityMap:
+    """Scan ``sky`` with the network, its own window size and normalisation, by ``config.method``.
+
+    Finished tiles are kept in ``folder``.
+    """
+    dense, why = choose_dense(network, config)
+    say(f"scanning by {'windows' if dense is None else 'dense evaluation'}: {why}")
+    size = network.facts.image_size
+    windows = {"size": size, "stride": config.stride, "min_valid_fraction": config.min_valid_fraction}
+    if dense is not None:
+        score_piece = functools.partial(
+            scan_map_dense, dense, **windows, mesh=mesh, score_pieces=make_score_pieces(dense, mesh)
+        )
+    else:
+        positive = network.facts.class_index(config.positive_class)
+        predict_classes = make_predict(network.graphdef)
+        params, model_state = network.state.params, network.state.model_state
+        transform = network.facts.preprocess
+
+        def predict(images):
+            return predict_classes(params, model_state, images)[:, positive]
+
+        score_piece = functools.partial(
+            scan_map, predict, **windows, batch_size=config.batch_size, transform=transform, mesh=mesh,
+            score_windows=make_score_windows(predict, transform, size, mesh),
+        )  # fmt: skip
+    return scan_tiles(score_piece, sky, **windows, folder=folder)
+
+
+def choose_dense(network: Network, config: SearchConfig) -> tuple[DenseScore | None, str]:
+    """(the dense evaluation or None, why), by ``config.method``; InputError where it is asked for and cannot be."""
+    if config.method == "windows":
+        return None, "config.search.method='windows'"
+    try:
+        dense, saving = make_dense_score(network, config)
+    except InputError as error:
+        if config.method == "dense":
+            raise InputError(f"config.search.method='dense' is not possible: {error}") from None
+        return None, str(error)
+    if config.method == "auto" and saving < 1:
+        return (
+            None,
+            f"at stride {config.stride} the shared convolutions take {1 / saving:.1f} times the operations",
+        )
+    return dense, f"shared between windows, the convolutions take 1/{saving:.3g} of the operations"
+
+
+def make_dense_score(network: Network, config: SearchConfig) -> tuple[DenseScore, float]:
+    """(the network on pieces of a map, how much it saves); InputError, with the reason, where there is no dense way."""
+    facts, positive = network.facts, network.facts.class_index(config.positive_class)
+    facts.preprocess.check_pixelwise(facts.image_size)
+    border, before, window = facts.preprocess.margin(facts.image_size)
+    params, model_state = network.state.params, network.state.model_state
+    model = nnx.merge(network.graphdef, params, model_state, copy=True)
+    plan = plan_dense(model, window=window, stride=config.stride, num_bands=len(facts.bands))
+    predict = make_dense_predict(network.graphdef, plan)
+    after = facts.image_size - window - before - 2 * border
+
+    def score(pixels):
+        pixels = facts.preprocess.normalise(pixels)
+        pixels = pixels[:, before : pixels.shape[1] - after, before : pixels.shape[2] - after]
+        return predict(params, model_state, pixels)[..., positive]
+
+    halo = plan.halo + facts.image_size - window
+    return DenseScore(score, plan.extent_step, halo, plan.largest_extent(PIECE_BYTES)), plan.saving
