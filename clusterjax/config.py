@@ -147,6 +147,16 @@ class TrainingConfig:
 
 
 @dataclasses.dataclass
+class EvaluationConfig:
+    """From scores to probabilities, fitted on the validation split."""
+
+    calibration: str = "temperature"  # or platt, isotonic; none: scores alone
+    # Of object types, as in {"cluster": 0.5}: probabilities in maps and of candidates are then those of a window of
+    # such a sky, within search.match_radius_arcmin of the object; other types share the rest. Empty: the data set's mix.
+    sky_density_per_deg2: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
 class SearchConfig:
     """Scan and candidates. ``images`` empty: scan a fresh simulated map."""
 
@@ -183,6 +193,7 @@ class ExperimentConfig:
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     lr_range: LrRangeConfig = dataclasses.field(default_factory=LrRangeConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     @property
@@ -270,6 +281,7 @@ def validate(config: ExperimentConfig) -> None:
     choice("data.augment_on", "device", "host")
     choice("model.dtype", "float32", "bfloat16")
     choice("model.pretrained_bands", "mean", "first")
+    choice("evaluation.calibration", "none", "temperature", "platt", "isotonic")
     choice("optim.schedule", "constant", "exponential", "cosine")
     positive(
         "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
@@ -299,6 +311,9 @@ def validate(config: ExperimentConfig) -> None:
     within("augment.shift_fraction", 0.0, 0.5)
     within("training.label_smoothing", 0.0, 0.99)
     within("search.map_dec_deg", -90.0, 90.0)
+    for name, density in config.evaluation.sky_density_per_deg2.items():
+        if not density >= 0:
+            raise InputError(f"config.evaluation.sky_density_per_deg2[{name!r}]={density!r} must be 0 or above")
     if config.augment.scale < 1:
         raise InputError(f"config.augment.scale={config.augment.scale!r} must be 1 (none) or above")
     if config.lr_range.lr_max <= config.lr_range.lr_min:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
-from clusterjax.evaluation.logistic import fit_logistic, logistic
+from clusterjax.evaluation.logistic import fit_logistic
+from clusterjax.odds import logistic
 
 CENTRE_PIXELS = 1.0  # the best S/N within so many pixels of the centre, along each axis
 _CHUNK = 256  # images filtered at a time

@@ -13,6 +13,7 @@ from clusterjax.evaluation.binary import binary_metrics, fit_threshold
 from clusterjax.evaluation.headline import PUBLISHED, Observer, binary_headline, multiclass_headline
 from clusterjax.evaluation.matched_filter import fit_matched_filter
 from clusterjax.evaluation.multiclass import multiclass_metrics
+from clusterjax.jobs.calibrating import calibrate, calibration_inputs, scores_of
 from clusterjax.jobs.learning import build
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
@@ -41,7 +42,11 @@ def evaluate(session: Session) -> None:
     network = session.trained_network()
     folder = session.folder("evaluation")
     builder = build(session)
-    made_from = {"checkpoint": network.source, "data": builder.info.full_name}
+    made_from = {
+        "checkpoint": network.source,
+        "data": builder.info.full_name,
+        "calibration": calibration_inputs(session.config),
+    }
     if is_done(folder / "metrics.json", made_from):
         say(f"evaluation of {network.source} is done: {folder}")
         return
@@ -64,7 +69,9 @@ def evaluate(session: Session) -> None:
         if classical is not None:
             column, observer = classical
             tables[split][column] = _score_in_parts(observer, source)
-        write_table(folder / f"predictions_{split}", tables[split])
+    calibrate(session.config, tables, network.facts.class_names, folder, made_from)
+    for split, table in tables.items():
+        write_table(folder / f"predictions_{split}", table)
     metrics = _metrics(tables, losses, network.facts.class_names)
     headline = make_headline(tables["test"], metrics, network.config.model.name, network.facts.class_names)
     headline.write(folder / "headline.ecsv", overwrite=True)
@@ -113,13 +120,6 @@ def _predictions(columns: dict[str, np.ndarray], features, class_names) -> Table
         for i, name in enumerate(class_names):
             table[f"score_{name}"] = scores[:, i]
     return table
-
-
-def scores_of(table: Table, class_names) -> np.ndarray:
-    """(example, class) scores of a predictions table."""
-    if len(class_names) == 2:
-        return np.stack([1 - table["score"], table["score"]], axis=1)
-    return np.stack([table[f"score_{name}"] for name in class_names], axis=1)
 
 
 def _metrics(tables: dict[str, Table], losses: dict, class_names) -> dict:

@@ -12,6 +12,7 @@ from astropy.table import Table
 from clusterjax.errors import InputError
 from clusterjax.report import plots_sky
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
+from clusterjax.report.calibration import calibration_section
 from clusterjax.report.cells import column_name, format_value, headline_cells
 from clusterjax.report.contents import Gallery, Report, Survey
 from clusterjax.report.dataset import dataset_section
@@ -60,7 +61,7 @@ def _sections(report: Report) -> list[Section]:
         sections.append(dataset_section(report.dataset))
     if report.predictions is not None and len(report.predictions.table):
         build = binary_section if report.predictions.is_binary else multiclass_section
-        sections.append(build(report.predictions))
+        sections += [build(report.predictions), calibration_section(report.predictions)]
     galleries = gallery_blocks(report.galleries, natural=report.natural_colour)
     if galleries:
         lead = "All under one stretch, so that they can be compared; the number is the network's score."

@@ -40,7 +40,7 @@ def binary_section(predictions: Predictions) -> Section:
             functools.partial(plots_scores.plot_score_histogram, by_class, threshold=predictions.threshold),
             f"Histogram of the network's scores for {names[1]} and {names[0]}, on a logarithmic axis.",
             "Two piles at the ends are a network that is sure of itself; what lies on the wrong side of the "
-            "threshold are its mistakes. Scores are not calibrated probabilities.",
+            "threshold are its mistakes.",
         ),
         FigureBlock(
             "confusion",
