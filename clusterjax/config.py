@@ -152,7 +152,7 @@ class EvaluationConfig:
 
     calibration: str = "temperature"  # or platt, isotonic; none: scores alone
     # Of object types, as in {"cluster": 0.5}: probabilities in maps and of candidates are then those of a window of
-    # such a sky, within search.match_radius_arcmin of the object; other types share the rest. Empty: the data set's mix.
+    # such a sky, within search.match_radius_arcmin of the object; other types share the rest. Empty: the data set's.
     sky_density_per_deg2: dict[str, float] = dataclasses.field(default_factory=dict)
 
 

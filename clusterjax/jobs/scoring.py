@@ -11,7 +11,7 @@ from clusterjax.errors import InputError
 from clusterjax.evaluation.aperture_count import fit_aperture_count
 from clusterjax.evaluation.binary import binary_metrics, fit_threshold
 from clusterjax.evaluation.headline import PUBLISHED, Observer, binary_headline, multiclass_headline
-from clusterjax.evaluation.matched_filter import fit_matched_filter
+from clusterjax.evaluation.matched_filter import MatchedFilterObserver, fit_matched_filter
 from clusterjax.evaluation.multiclass import multiclass_metrics
 from clusterjax.jobs.calibrating import calibrate, calibration_inputs, scores_of
 from clusterjax.jobs.learning import build
@@ -68,7 +68,11 @@ def evaluate(session: Session) -> None:
         tables[split] = _predictions(columns, features, network.facts.class_names)
         if classical is not None:
             column, observer = classical
-            tables[split][column] = _score_in_parts(observer, source)
+            if isinstance(observer, MatchedFilterObserver):
+                tables[split]["snr"] = _score_in_parts(observer.snr, source)
+                tables[split][column] = observer.score(np.asarray(tables[split]["snr"]))
+            else:
+                tables[split][column] = _score_in_parts(observer, source)
     calibrate(session.config, tables, network.facts.class_names, folder, made_from)
     for split, table in tables.items():
         write_table(folder / f"predictions_{split}", table)
@@ -103,7 +107,7 @@ def _training_columns(builder, names) -> list[np.ndarray]:
 
 
 def _score_in_parts(observer: Callable, source) -> np.ndarray:
-    """The observer's score of every record, a part at a time: a split need not fit into memory."""
+    """What the observer says of every record, a part at a time: a split need not fit into memory."""
     parts = [range(start, min(start + _PART, len(source))) for start in range(0, len(source), _PART)]
     return np.concatenate([observer(np.stack([source[i]["image"] for i in part])) for part in parts])
 

@@ -6,7 +6,7 @@ import numpy as np
 from astropy.table import Table
 
 from clusterjax.evaluation.reliability import outcomes, reliability_table
-from clusterjax.report import plots_calibration
+from clusterjax.report import plots_calibration, plots_scores
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
 from clusterjax.report.contents import Predictions
 
@@ -30,9 +30,21 @@ def calibration_section(predictions: Predictions) -> Section:
             ),
             f"Reliability diagram: the fraction of test cutouts that {what} against what was said of them.",
             f"Test cutouts in bins of equal counts: the fraction that {what} against what the network said. Below the "
-            "diagonal it is too sure. The calibration was fitted on the validation split.",
+            "diagonal it is too sure."
+            + (" The calibration was fitted on the validation split." if predictions.calibrated is not None else ""),
         )
     ]
+    if binary and predictions.calibrated is not None:
+        probability = predictions.calibrated[:, 1]
+        by_class = {predictions.class_names[i]: probability[label == i] for i in (1, 0)}
+        blocks.append(
+            FigureBlock(
+                "probability_histogram",
+                functools.partial(plots_scores.plot_score_histogram, by_class, xlabel="probability"),
+                "Histogram of the calibrated probabilities of each class, on a logarithmic axis.",
+                "The calibrated probabilities. Mistakes that were made with certainty are the tails at the wrong end.",
+            )
+        )
     blocks += [
         TableBlock(f"reliability_{name.split(',')[0]}", table, f"Reliability of the {name}, bin by bin.", folded=True)
         for name, table in tables.items()

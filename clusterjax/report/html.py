@@ -19,7 +19,8 @@ from clusterjax.report.dataset import dataset_section
 from clusterjax.report.galleries import gallery_blocks
 from clusterjax.report.images import false_colour, fit_stretch, png_to_jpeg
 from clusterjax.report.learning import learning_section
-from clusterjax.report.scores import binary_section, multiclass_section
+from clusterjax.report.multiclass import multiclass_section
+from clusterjax.report.scores import binary_section
 from clusterjax.report.survey import candidate_pictures, survey_section
 from clusterjax.report.theme import LIGHT, THEMES, to_png
 

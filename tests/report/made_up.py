@@ -58,6 +58,7 @@ def predictions(num=1500, seed=0) -> Predictions:
             "object_type": kind,
             "redshift": redshift.astype(np.float32),
             "m500c_msun": mass.astype(np.float32),
+            "snr": 2.2 + 1.3 * strength + shared,
             "score": score.astype(np.float32),
             "aperture_count": 8 + 1.2 * strength + 2.2 * shared + 1.6 * rng.normal(size=num),
         }
