@@ -10,7 +10,7 @@ from clusterjax.config import ExperimentConfig
 from clusterjax.evaluation.calibration import METHODS, Calibration, fit_calibration
 from clusterjax.evaluation.prior_shift import fit_for_sky, sky_fractions, type_fractions
 from clusterjax.evaluation.reliability import calibration_figures
-from clusterjax.jobs.session import Session, say, write_json
+from clusterjax.jobs.session import say, write_json
 from clusterjax.sky.catalogues import write_table
 
 FILE = "calibration.json"
@@ -90,20 +90,19 @@ def _fit_for_maps(config: ExperimentConfig, validation: Table, class_names, fold
     return fit_for_sky(method, label == positive, scores, types, sky)
 
 
-def find_calibration(session: Session) -> Calibration | None:
-    """For maps: of the evaluation of the session's checkpoint, in its workdir or in that which it came from.
+def find_calibration(workdir: pathlib.Path, config: ExperimentConfig, source: str) -> Calibration | None:
+    """For maps: of the evaluation of the checkpoint ``source``, in ``workdir`` or in that which it came from.
 
     None, said on the console, where there was no such evaluation.
     """
-    config, source = session.config, session.trained_network().source
     if config.evaluation.calibration == "none":
         return None
     own = pathlib.Path(source).parent.parent  # may have been moved since
-    for workdir, is_same in (
-        (session.workdir, lambda checkpoint: checkpoint == source),
+    for folder, is_same in (
+        (workdir, lambda checkpoint: checkpoint == source),
         (own, lambda checkpoint: pathlib.Path(checkpoint).name == pathlib.Path(source).name),
     ):
-        path = workdir / "evaluation" / FILE
+        path = folder / "evaluation" / FILE
         if path.exists():
             values = json.loads(path.read_text())
             made_from = values["made_from"]

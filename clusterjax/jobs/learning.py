@@ -4,12 +4,13 @@ import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from clu import parameter_overview
 
+from clusterjax.config import TrainingConfig
 from clusterjax.data.device_augment import make_train_transform
 from clusterjax.data.loader import make_eval_loader, make_train_loader
 from clusterjax.data.sources import open_source
@@ -24,8 +25,11 @@ from clusterjax.training.evaluate import STEP_FIELDS
 from clusterjax.training.loop import TrainingRun
 from clusterjax.training.loop import train as run_training
 from clusterjax.training.lr_range import LrRangeResult, lr_range_test
-from clusterjax.training.optim import make_backbone_schedule, make_schedule
+from clusterjax.training.schedules import Plateau, make_backbone_schedule, make_schedule
 from clusterjax.training.step import make_eval_step, make_train_step
+
+# Of the training config, besides the batch size
+_CHANGE_THE_LOSS = ("label_smoothing", "label_noise", "class_weights", "balanced_batches")
 
 
 def build(session: Session):
@@ -71,6 +75,7 @@ def _set_up(session: Session) -> _Learning:
         seed=config.seed,
         prepare=_make_prepare(config, facts),
         label_smoothing=training.label_smoothing,
+        class_weights=_class_weights(training, facts.class_names),
     )
 
     def make_loader(seed: int):
@@ -81,9 +86,22 @@ def _set_up(session: Session) -> _Learning:
             batch_size=training.global_batch_size // jax.process_count(),
             augment=config.augment,
             preprocess=facts.preprocess,
+            balanced=training.balanced_batches,
+            label_noise=training.label_noise,
+            num_classes=len(facts.class_names),
         )
 
     return _Learning(network, train_step, make_loader, len(source), builder)
+
+
+def _class_weights(training: TrainingConfig, class_names: Sequence[str]) -> list[float] | None:
+    """One weight a class; None where the config gives none."""
+    unknown = sorted(set(training.class_weights) - set(class_names))
+    if unknown:
+        raise InputError(f"config.training.class_weights has no classes {unknown}; use {list(class_names)}")
+    if not training.class_weights:
+        return None
+    return [float(training.class_weights.get(name, 1.0)) for name in class_names]
 
 
 def _make_prepare(config, facts: DatasetFacts):
@@ -101,6 +119,7 @@ def find_learning_rate(session: Session, learning: _Learning | None = None) -> f
         "seed": config.seed,
         **{part: dataclasses.asdict(getattr(config, part)) for part in ("model", "optim", "lr_range", "augment")},
         "batch_size": config.training.global_batch_size,
+        **{name: getattr(config.training, name) for name in _CHANGE_THE_LOSS},
     }
     if is_done(path, made_from):
         result = LrRangeResult(**{k: v for k, v in json.loads(path.read_text()).items() if k != "made_from"})
@@ -165,6 +184,7 @@ def train(session: Session) -> None:
                 schedule=make_schedule(
                     config.optim, learning_rate=rate, steps_per_epoch=steps_per_epoch, num_epochs=training.num_epochs
                 ),
+                plateau=Plateau.from_config(config.optim, rate),
                 backbone_schedule=make_backbone_schedule(config.optim, steps_per_epoch=steps_per_epoch),
                 steps_per_epoch=steps_per_epoch,
                 config=training,

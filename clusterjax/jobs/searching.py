@@ -45,7 +45,7 @@ def scan(session: Session) -> None:
     network, config = session.trained_network(), session.config
     check_divisible("config.search.batch_size", config.search.batch_size, session.mesh.size)
     folder = session.folder("scan")
-    calibration = find_calibration(session)
+    calibration = find_calibration(session.workdir, config, network.source)
     made_from = {
         "checkpoint": network.source,
         "search": dataclasses.asdict(config.search),
