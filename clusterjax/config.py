@@ -141,6 +141,7 @@ class LrRangeConfig:
     num_steps: int = 70
     smoothing_dex: float = 0.5  # standard deviation of the Gaussian, in log10 of the rate
     multiplier: float = 1.0  # the suggestion is this many times the rate of steepest descent
+    validation_batches: int = 0  # the loss is of so many fixed batches of validation after each step; 0: of training
     divergence_factor: float = 4.0  # stop when the smoothed loss exceeds this multiple of its least value
 
 
@@ -162,7 +163,7 @@ class TrainingConfig:
 class EvaluationConfig:
     """From scores to probabilities, fitted on the validation split."""
 
-    calibration: str = "temperature"  # or platt, isotonic; none: scores alone
+    calibration: str = "platt"  # or temperature, isotonic; none: scores alone
     # Of object types, as in {"cluster": 0.5}: probabilities in maps and of candidates are then those of a window of
     # such a sky, within search.match_radius_arcmin of the object; other types share the rest. Empty: the data set's.
     sky_density_per_deg2: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -339,6 +340,10 @@ def validate(config: ExperimentConfig) -> None:
     if config.lr_range.lr_max <= config.lr_range.lr_min:
         raise InputError(
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
+        )
+    if config.lr_range.validation_batches < 0:
+        raise InputError(
+            f"config.lr_range.validation_batches={config.lr_range.validation_batches!r} must be 0 or above"
         )
     choice("microwave.survey", "act_dr5", "act_dr6", "planck")
     if config.sky is not None:

@@ -69,7 +69,7 @@ def test_many_classes(tmp_path):
     probabilities = scores_of(tables["test"], names, "probability")
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert probabilities.max() < scores_of(tables["test"], names).max()
-    assert json.loads((tmp_path / "calibration.json").read_text())["for_maps"]["method"] == "temperature"
+    assert json.loads((tmp_path / "calibration.json").read_text())["for_maps"]["method"] == "platt"
 
 
 def test_scan_takes_the_calibration_of_its_checkpoint_and_config(tmp_path, capsys):

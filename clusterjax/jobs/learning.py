@@ -1,10 +1,11 @@
 """The jobs build, lr_range_test and train."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import numpy as np
@@ -22,6 +23,7 @@ from clusterjax.report.plots_learning import plot_lr_range
 from clusterjax.report.theme import to_png
 from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.evaluate import STEP_FIELDS
+from clusterjax.training.evaluate import evaluate as run_evaluation
 from clusterjax.training.loop import TrainingRun
 from clusterjax.training.loop import train as run_training
 from clusterjax.training.lr_range import LrRangeResult, lr_range_test
@@ -129,7 +131,10 @@ def find_learning_rate(session: Session, learning: _Learning | None = None) -> f
         # A loader with another seed: other batches than training begins with.
         batches = iter(learning.make_loader(config.seed + 1))
         batches = (to_global({name: batch[name] for name in STEP_FIELDS}, session.mesh) for batch in batches)
-        result = lr_range_test(learning.train_step, learning.network.state, batches, config.lr_range)
+        result = lr_range_test(
+            learning.train_step, learning.network.state, batches, config.lr_range,
+            validation_loss=_validation_loss(session, learning),
+        )  # fmt: skip
         write_json(path, {**dataclasses.asdict(result), "made_from": made_from})
         figure = plot_lr_range(result.learning_rates, result.losses, result.smoothed, suggestion=result.suggestion)
         path.with_suffix(".png").write_bytes(to_png(figure))
@@ -137,6 +142,24 @@ def find_learning_rate(session: Session, learning: _Learning | None = None) -> f
         raise InputError(f"the LR range test has no suggestion: {result.reason}; or set config.optim.learning_rate")
     say(f"learning rate {result.suggestion:.3g}: {result.reason}")
     return result.suggestion
+
+
+def _validation_loss(session: Session, learning: _Learning) -> Callable | None:
+    """State -> mean loss of the first ``lr_range.validation_batches`` batches of validation; None where that is 0."""
+    num = session.config.lr_range.validation_batches
+    if not num:
+        return None
+    eval_step, validation = _make_validation(session, learning)
+    batches = list(itertools.islice(validation, num))
+    return lambda state: run_evaluation(eval_step, state, batches, session.mesh)[0]["loss"]
+
+
+def _make_validation(session: Session, learning: _Learning) -> tuple[Callable, Iterable]:
+    """The compiled evaluation step and the batches of the validation split."""
+    config, network = session.config, learning.network
+    source = open_source(learning.builder, "validation")
+    batches = make_eval_loader(source, config.data, batch_size=config.training.eval_batch_size)
+    return make_eval_step(network.graphdef, session.mesh, network.facts.preprocess), batches
 
 
 def is_trained(session: Session) -> bool:
@@ -169,10 +192,7 @@ def train(session: Session) -> None:
         f"training {config.model.name}: {num_parameters:,} parameters, {learning.num_train} images, "
         f"{steps_per_epoch} steps an epoch, {mesh.size} device{'s' * (mesh.size > 1)}"
     )
-    eval_step = make_eval_step(network.graphdef, mesh, network.facts.preprocess)
-    validation = make_eval_loader(
-        open_source(learning.builder, "validation"), config.data, batch_size=training.eval_batch_size
-    )
+    eval_step, validation = _make_validation(session, learning)
     with Checkpoints(session.workdir / "checkpoints") as checkpoints:
         run_training(
             TrainingRun(
