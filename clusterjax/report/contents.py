@@ -135,6 +135,16 @@ class DatasetCard:
 
 
 @dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Several runs: ``figures`` a row a run, ``differences`` a row a pair on the same cutouts, and by data set and run
+    the recall in bins of redshift."""
+
+    figures: Table
+    differences: Table
+    recalls: Mapping[str, Mapping[str, Table]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """One run, as its report tells it. Nested dicts in ``provenance`` become sections of the last table."""
 
@@ -150,4 +160,5 @@ class Report:
     natural_colour: bool = False  # three bands are red, green, blue, as in ordinary pictures
     survey: Survey | None = None
     dataset: DatasetCard | None = None
+    comparison: Comparison | None = None
     warnings: Sequence[str] = ()

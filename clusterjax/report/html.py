@@ -14,6 +14,7 @@ from clusterjax.report import plots_sky
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
 from clusterjax.report.calibration import calibration_section
 from clusterjax.report.cells import column_name, format_value, headline_cells
+from clusterjax.report.comparison import comparison_section
 from clusterjax.report.contents import Gallery, Report, Survey
 from clusterjax.report.dataset import dataset_section
 from clusterjax.report.galleries import gallery_blocks
@@ -60,6 +61,8 @@ def _sections(report: Report) -> list[Section]:
     sections = []
     if report.dataset is not None:
         sections.append(dataset_section(report.dataset))
+    if report.comparison is not None:
+        sections.append(comparison_section(report.comparison))
     if report.predictions is not None and len(report.predictions.table):
         build = binary_section if report.predictions.is_binary else multiclass_section
         sections += [build(report.predictions), calibration_section(report.predictions)]
