@@ -46,6 +46,8 @@ def calibrate(config: ExperimentConfig, tables: dict[str, Table], class_names, f
     table = Table(rows)
     table["used"] = [row["calibration"] == wanted for row in rows]
     write_table(folder / "calibration", table)
+    for suffix in (".fits", ".ecsv"):
+        (folder / f"prior{suffix}").unlink(missing_ok=True)  # of an earlier evaluation
     for_maps = None
     if wanted != "none":
         for split_table in tables.values():

@@ -72,6 +72,7 @@ def scan(session: Session) -> None:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     write_probability_map(folder / "score.fits", probability_map, provenance=provenance)
+    (folder / "probability.fits").unlink(missing_ok=True)  # of an earlier scan
     if calibration is not None:
         probability = calibration.positive(probability_map.score).astype(np.float32)
         write_probability_map(
