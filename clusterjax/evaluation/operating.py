@@ -40,7 +40,8 @@ def figures_at_thresholds(
 
 
 def _count_above(score, thresholds) -> np.ndarray:
-    return len(score) - np.searchsorted(np.sort(score), thresholds, side="left")
+    # In the scores' own precision, as score >= threshold compares.
+    return len(score) - np.searchsorted(np.sort(score), thresholds.astype(score.dtype), side="left")
 
 
 def figures_at_false_positive_rates(
