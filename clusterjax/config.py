@@ -135,12 +135,21 @@ class ModelConfig:
 
 @dataclasses.dataclass
 class OptimConfig:
-    name: str = "adam"
+    name: str = "adam"  # adam, adamw, nadam, radam, sgd, rmsprop, adadelta, rprop or lion
+    kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)  # its own, as Optax names them; sgd: momentum
     learning_rate: float | None = None  # None: what the LR range test suggests
-    schedule: str = "exponential"  # constant, exponential or cosine
+    schedule: str = "exponential"  # constant, exponential, step or cosine
     decay_per_epoch: float = 0.8  # exponential: factor an epoch
+    step_epochs: float = 10.0  # step: so many epochs at one rate
+    step_factor: float = 0.1
+    decay_per_step: float = 0.0  # of any schedule: divided by 1 + this times the step
     warmup_epochs: float = 0.0
-    weight_decay: float = 0.0  # decoupled: adamw
+    # Of any schedule: times plateau_factor when the validation metric has not gained for so many epochs; None: never.
+    plateau_patience: int | None = None
+    plateau_factor: float = 0.5
+    plateau_metric: str = "loss"  # or accuracy
+    plateau_min_rate: float = 0.0  # never below this through plateaus
+    weight_decay: float = 0.0  # decoupled (Loshchilov & Hutter 2019), of any but adam: that is adamw
     grad_clip_norm: float | None = None
     frozen_epochs: float = 0.0  # at first, only the head learns
     backbone_rate: float = 1.0  # the backbone's learning rate, in those of the head
@@ -159,6 +168,7 @@ class LrRangeConfig:
     num_steps: int = 70
     smoothing_dex: float = 0.5  # standard deviation of the Gaussian, in log10 of the rate
     multiplier: float = 1.0  # the suggestion is this many times the rate of steepest descent
+    validation_batches: int = 0  # the loss is of so many fixed batches of validation after each step; 0: of training
     divergence_factor: float = 4.0  # stop when the smoothed loss exceeds this multiple of its least value
 
 
@@ -168,9 +178,22 @@ class TrainingConfig:
     global_batch_size: int = 64
     eval_batch_size: int = 256
     label_smoothing: float = 0.0
+    label_noise: float = 0.0  # this fraction of the training labels is wrong, always the same ones
+    class_weights: dict[str, float] = dataclasses.field(default_factory=dict)  # in the loss; 1 for others
+    balanced_batches: bool = False  # equally many of each class in a batch, drawn with replacement
     early_stop_patience: int | None = 4  # epochs without a better validation loss; None: never
     checkpoint_every_steps: int | None = None  # besides the end of each epoch
     log_every_steps: int = 10
+
+
+@dataclasses.dataclass
+class EvaluationConfig:
+    """From scores to probabilities, fitted on the validation split."""
+
+    calibration: str = "platt"  # or temperature, isotonic; none: scores alone
+    # Of object types, as in {"cluster": 0.5}: probabilities in maps and of candidates are then those of a window of
+    # such a sky, within search.match_radius_arcmin of the object; other types share the rest. Empty: the data set's.
+    sky_density_per_deg2: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -212,6 +235,7 @@ class ExperimentConfig:
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     lr_range: LrRangeConfig = dataclasses.field(default_factory=LrRangeConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     @property
@@ -307,7 +331,9 @@ def validate(config: ExperimentConfig) -> None:
     choice("model.dtype", "float32", "bfloat16")
     choice("search.method", "auto", "dense", "windows")
     choice("model.pretrained_bands", "mean", "first")
-    choice("optim.schedule", "constant", "exponential", "cosine")
+    choice("evaluation.calibration", "none", "temperature", "platt", "isotonic")
+    choice("optim.schedule", "constant", "exponential", "step", "cosine")
+    choice("optim.plateau_metric", "loss", "accuracy")
     positive(
         "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
         "data.crop_pixels", "data.image_size", "data.centre_pixels", "data.input_size", "data.softening",
@@ -315,6 +341,7 @@ def validate(config: ExperimentConfig) -> None:
         "data.survey.merge_radius_arcmin", "data.survey.max_objects", "data.survey.per_host", "data.survey.attempts",
         "data.survey.timeout_s",
         "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
+        "optim.step_epochs", "optim.step_factor", "optim.plateau_patience",
         "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex",
         "lr_range.multiplier",
         "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
@@ -338,6 +365,15 @@ def validate(config: ExperimentConfig) -> None:
     within("augment.shift_fraction", 0.0, 0.5)
     within("augment.background", 0.0, 100.0)
     within("training.label_smoothing", 0.0, 0.99)
+    within("training.label_noise", 0.0, 0.99)
+    within("optim.plateau_factor", 0.01, 0.99)
+    for path in ("optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay"):
+        if not _get(config, path) >= 0:
+            raise InputError(f"config.{path}={_get(config, path)!r} must be 0 or above")
+    for field in ("training.class_weights", "evaluation.sky_density_per_deg2"):
+        for name, value in _get(config, field).items():
+            if not value >= 0:
+                raise InputError(f"config.{field}[{name!r}]={value!r} must be 0 or above")
     within("search.map_dec_deg", -90.0, 90.0)
     if config.augment.scale < 1:
         raise InputError(f"config.augment.scale={config.augment.scale!r} must be 1 (none) or above")
@@ -353,6 +389,10 @@ def validate(config: ExperimentConfig) -> None:
         raise InputError(
             f"config.data.survey.service={config.data.survey.service!r} goes with config.data.builder='ir_cutouts' or "
             f"'microwave_cutouts', not {config.data.builder!r}"
+        )
+    if config.lr_range.validation_batches < 0:
+        raise InputError(
+            f"config.lr_range.validation_batches={config.lr_range.validation_batches!r} must be 0 or above"
         )
     choice("microwave.survey", "act_dr5", "act_dr6", "planck")
     if config.sky is not None:

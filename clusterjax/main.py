@@ -13,12 +13,16 @@ from ml_collections import config_flags
 
 from clusterjax.errors import InputError
 
-JOBS = ("all", "build", "lr_range_test", "train", "evaluate", "scan", "report")
+JOBS = ("all", "build", "lr_range_test", "train", "evaluate", "scan", "report", "compare")
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Experiment: a file of configs/, with :variant after it. --config.x.y=z overrides a field."
 )
-_JOB = flags.DEFINE_enum("job", "all", JOBS, "What to do; all does the others in turn and skips what is done.")
+_JOB = flags.DEFINE_enum(
+    "job", "all", JOBS,
+    "What to do; all does the others but the last in turn and skips what is done. "
+    "compare RUN RUN ...: of finished runs.",
+)  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "For evaluate and scan: a workdir, its checkpoints folder, or one step's folder."
@@ -33,7 +37,7 @@ USAGE_ERROR = 2
 
 
 def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1:
+    if len(argv) > 1 and _JOB.value != "compare":
         raise InputError(f"unexpected arguments {list(argv[1:])}; options start with --")
     # XLA prints the machine's features at each start otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -49,6 +53,10 @@ def main(argv: Sequence[str]) -> None:
         from clusterjax import parallel
 
         parallel.initialise_distributed()
+    if _JOB.value == "compare":
+        workdir = "runs/comparison" if _WORKDIR.value is None else _WORKDIR.value
+        jobs.compare([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir))
+        return
     config = _CONFIG.value
     if config is None and _CHECKPOINT.value is None:
         raise InputError("give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate or scan")

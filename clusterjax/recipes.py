@@ -1,5 +1,6 @@
 """Settings that several configs share, so that a file in ``configs/`` says only what is its own."""
 
+import dataclasses
 from collections.abc import Callable
 
 from clusterjax.config import (
@@ -15,6 +16,7 @@ from clusterjax.config import (
     TrainingConfig,
     apply_variant,
 )
+from clusterjax.errors import InputError
 
 
 def infrared_from_scratch(name: str, model: ModelConfig) -> ExperimentConfig:
@@ -145,7 +147,7 @@ _FIT_FOR_32_PX = ("baseline", "cnn_mlp")  # others get the middle of a microwave
 def any_network(
     variant: str, wavelength: str, from_scratch: Callable[[str, ModelConfig], ExperimentConfig]
 ) -> ExperimentConfig:
-    """The config of the variant NAME, NAME-smoke or NAME-paper on a sky's 64 px; cnn_mlp without a name."""
+    """The config of the variant NAME, NAME-smoke, -paper or -kosiba on a sky's 64 px; cnn_mlp without a name."""
     name, _, change = variant.partition("-")
     if name == "smoke":
         name, change = "", "smoke"
@@ -153,7 +155,9 @@ def any_network(
     config = from_scratch(f"{name}_{wavelength}", ModelConfig(name, dict(_KWARGS_AT_64_PX.get(name, {}))))
     enlarged = config.data.centre_pixels == 32 and name not in _FIT_FOR_32_PX
     config.data.input_size = _INPUT_SIZES.get(name, 64 if enlarged else None)
-    return apply_variant(config, change, {"smoke": shrink_to_smoke, "paper": use_paper_settings})
+    return apply_variant(
+        config, change, {"smoke": shrink_to_smoke, "paper": use_paper_settings, "kosiba": use_kosiba_settings}
+    )
 
 
 def labelled_images(name: str, model: ModelConfig) -> ExperimentConfig:
@@ -193,6 +197,40 @@ def use_paper_settings(config: ExperimentConfig) -> None:
     config.lr_range.multiplier = 1.0
     config.optim = OptimConfig(schedule="exponential", decay_per_epoch=0.8)
     config.training.num_epochs = 20
+
+
+_KOSIBA = {
+    "kosiba_cn": (
+        OptimConfig(
+            name="sgd", learning_rate=1e-4, schedule="constant", decay_per_step=1e-6,
+            plateau_patience=14, plateau_factor=0.75, plateau_metric="accuracy", plateau_min_rate=1e-4,
+        ),
+        10,
+        153_000,
+    ),
+    # Keras's decay divides the rate by 1 + 0.95 t.
+    "mobilenet_v1": (
+        OptimConfig(
+            name="adadelta", kwargs={"rho": 0.95}, learning_rate=1.0, schedule="constant", decay_per_step=0.95,
+            plateau_patience=4, plateau_factor=0.85, plateau_metric="accuracy", plateau_min_rate=0.01,
+        ),
+        20,
+        3_825,
+    ),
+}  # fmt: skip
+
+
+def use_kosiba_settings(config: ExperimentConfig) -> None:
+    """Kosiba et al. (2020), of their two networks: optimizer, plateaus, balanced batches, augmentation, iterations."""
+    if config.model.name not in _KOSIBA:
+        raise InputError(f"Kosiba et al. (2020) trained {' and '.join(_KOSIBA)}, not {config.model.name!r}")
+    optim, batch_size, iterations = _KOSIBA[config.model.name]
+    config.optim = dataclasses.replace(optim)
+    config.augment = AugmentConfig(rotation_deg=180.0, flip=False, shift_fraction=4 / 356, scale=1.3)
+    config.training.global_batch_size = batch_size
+    config.training.balanced_batches = True
+    config.training.early_stop_patience = None
+    config.training.num_epochs = max(1, round(iterations * batch_size / config.data.num_train))
 
 
 def shrink_to_smoke(config: ExperimentConfig) -> None:

@@ -11,6 +11,7 @@ from flax import nnx
 from PIL import Image
 
 from clusterjax.config import validate
+from clusterjax.errors import InputError
 from clusterjax.models import create_model
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.maps import simulate_map
@@ -35,6 +36,21 @@ def test_config_is_valid_and_documented(path):
     assert f"--config=configs/{path.name}" in module.__doc__
     assert module.get_config("smoke").name == f"{config.name}_smoke"
     validate(module.get_config("smoke"))
+
+
+def test_kosiba_variants_are_theirs_and_for_their_networks_alone():
+    """Kosiba et al. (2020), section 4: iterations times batch, over the 48 000 training cutouts."""
+    module = load(CONFIGS[0].parent / "networks_ir.py")
+    custom, mobile = (module.get_config(f"{name}-kosiba") for name in ("kosiba_cn", "mobilenet_v1"))
+    for config in (custom, mobile):
+        validate(config)
+        assert config.training.balanced_batches
+    assert (custom.optim.name, custom.optim.learning_rate, custom.optim.decay_per_step) == ("sgd", 1e-4, 1e-6)
+    assert (custom.training.global_batch_size, custom.training.num_epochs) == (10, 32)
+    assert (mobile.optim.name, mobile.optim.kwargs, mobile.optim.plateau_factor) == ("adadelta", {"rho": 0.95}, 0.85)
+    assert (mobile.training.global_batch_size, mobile.training.num_epochs) == (20, 2)
+    with pytest.raises(InputError, match="trained kosiba_cn and mobilenet_v1, not 'resnet18'"):
+        module.get_config("resnet18-kosiba")
 
 
 def test_paper_variant_is_the_reference_system():

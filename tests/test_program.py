@@ -9,6 +9,8 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from clusterjax.evaluation.calibration import Calibration
+
 
 def test_main_job_ends_with_the_headline_and_the_paths(finished_run):
     _workdir, result = finished_run
@@ -39,6 +41,23 @@ def test_reported_accuracy_is_that_of_the_predictions(finished_run):
     metrics = json.loads((workdir / "evaluation" / "metrics.json").read_text())
     right = (np.asarray(table["score"]) >= 0.5) == np.asarray(table["label"]).astype(bool)
     assert metrics["test"]["accuracy"] == pytest.approx(right.mean())
+
+
+def test_probabilities_lie_beside_the_scores(finished_run):
+    """In the tables, in the map and of the candidates: what the calibration in calibration.json makes of the score."""
+    workdir, _ = finished_run
+    values = json.loads((workdir / "evaluation" / "calibration.json").read_text())
+    calibration = Calibration.from_dict(values["for_maps"])
+    assert values["for_maps"] == values["calibration"]  # no densities on the sky were given
+    test = Table.read(workdir / "evaluation" / "predictions_test.fits")
+    np.testing.assert_allclose(test["probability"], calibration.positive(np.asarray(test["score"], float)), atol=1e-6)
+    with fits.open(workdir / "scan" / "score.fits") as a, fits.open(workdir / "scan" / "probability.fits") as b:
+        assert (a[0].header["EXTNAME"], b[0].header["EXTNAME"]) == ("SCORE", "PROBABILITY")
+        expected = calibration.positive(np.asarray(a[0].data, float))
+        np.testing.assert_allclose(b[0].data, expected, atol=1e-6)
+    candidates = Table.read(workdir / "scan" / "candidates.fits")
+    expected = calibration.positive(np.asarray(candidates["score"], float))
+    np.testing.assert_allclose(candidates["probability"], expected, atol=1e-6)
 
 
 def test_score_map_has_the_maps_sky(finished_run):

@@ -10,6 +10,7 @@ from absl import flags
 
 from clusterjax.config import AugmentConfig, DataConfig
 from clusterjax.data.preprocess import Preprocess
+from clusterjax.data.sampling import LabelNoise, draw_balanced, shuffle_records
 from clusterjax.data.transforms import RandomAffine, TrainTransform
 from clusterjax.errors import InputError
 
@@ -26,6 +27,7 @@ class _ReadRecord(grain.transforms.Map):
 
     source: Any
     all_features: bool
+    label_noise: LabelNoise | None = None
 
     def map(self, element: int) -> dict[str, np.ndarray]:
         valid = element < len(self.source)
@@ -38,6 +40,8 @@ class _ReadRecord(grain.transforms.Map):
             "index": np.int64(index),
             "object_id": np.int64(record.get("object_id", index)),
         }
+        if self.label_noise is not None:
+            batchable["label"] = self.label_noise(batchable["label"], index)
         if self.all_features:
             others = {name: np.asarray(value) for name, value in record.items() if name not in batchable}
             # Texts (file names) cannot go to a device; Source.columns gives them.
@@ -88,6 +92,9 @@ def make_train_loader(
     batch_size: int,
     augment: AugmentConfig | None = None,
     preprocess: Preprocess | None = None,
+    balanced: bool = False,
+    label_noise: float = 0.0,
+    num_classes: int = 2,
 ) -> grain.IterDataset:
     """Endless batches for training, shuffled anew each epoch; each host reads its own share of every epoch.
 
@@ -98,6 +105,9 @@ def make_train_loader(
     raw, for the train step to prepare; with ``"host"`` they are normalised, augmented and resized here, with a random
     generator of each record's own: they depend on ``seed`` and the place in the order alone, not on threads or workers.
 
+    ``balanced``: the classes take turns, and of each a record is drawn at random, with replacement. ``label_noise`` is
+    the fraction of records with a label that is wrong, of ``num_classes``; the same ones, and the same way, each epoch.
+
     The records that do not fill a batch on every host at the end of an epoch begin the next one. ``iter(loader)`` has
     ``get_state()`` and ``set_state()``: an iterator with the state set goes on with the very next batch. Raises
     :class:`InputError` when the source is empty or holds fewer records than there are hosts.
@@ -105,11 +115,15 @@ def make_train_loader(
     num_hosts = jax.process_count()
     if len(source) < num_hosts:
         raise InputError(f"the training split has {len(source)} images; at least {num_hosts} (one a host) are needed")
-    dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle()
-    # All hosts get equally many, so that their epochs end together; what is cut off is other records each epoch.
-    dataset = dataset[: len(source) - len(source) % num_hosts][jax.process_index() :: num_hosts]
-    dataset = dataset.repeat()
-    read = _ReadRecord(_cached_if_small(source, config), all_features=False)
+    source = _cached_if_small(source, config)
+    noise = LabelNoise(label_noise, num_classes, seed) if label_noise else None
+    read = _ReadRecord(source, all_features=False, label_noise=noise)
+    if balanced:
+        labels = [np.int32(source[i]["label"]) for i in range(len(source))]
+        labels = labels if noise is None else [noise(label, i) for i, label in enumerate(labels)]
+        dataset = draw_balanced(np.array(labels), num_classes, seed=seed)
+    else:
+        dataset = shuffle_records(len(source), seed=seed)
     if config.augment_on == "host":
         if preprocess is None:
             raise ValueError("augment_on='host' needs the preprocess")

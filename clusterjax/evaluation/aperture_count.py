@@ -12,7 +12,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-from clusterjax.evaluation.logistic import fit_logistic, logistic
+from clusterjax.evaluation.logistic import fit_logistic
+from clusterjax.odds import logistic
 
 _PSF_SIGMA_PIXELS = (0.942, 0.988)  # Gaussian cores of 6.1 and 6.4 arcsec FWHM on 2.75 arcsec pixels
 _ZERO_POINT_MAG = 22.5

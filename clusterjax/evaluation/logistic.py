@@ -1,24 +1,40 @@
-"""From a classical observer's statistic to a score in [0, 1]: the logistic that fits the training labels best."""
+"""The logistic that fits labels best: from a statistic, or from uncalibrated log-odds, to a probability."""
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-
-def logistic(x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """1 / (1 + exp(-x)), clipped short of overflow."""
-    return 1 / (1 + np.exp(-np.clip(x, -50, 50)))
+from clusterjax.odds import logistic
 
 
-def fit_logistic(x: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> tuple[float, float]:
-    """Maximum-likelihood slope and intercept of P(positive | x), by Newton's method with a weak pull to 0."""
-    design = np.stack([x / x.std(), np.ones_like(x)], axis=1).astype(np.float64)
+def fit_logistic(
+    x: Float[np.ndarray, " n"],
+    positive: Bool[np.ndarray, " n"] | Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"] | None = None,
+) -> tuple[float, float]:
+    """Maximum-likelihood slope and intercept of P(positive | x), by Newton's method with a weak pull to 0.
+
+    ``positive`` may be a probability. ``weight`` is that of each example; one for all if None.
+    """
+    weight = np.ones(len(x)) if weight is None else weight
+    spread = x.std() if np.ptp(x) else 1.0
+    design = np.stack([x / spread, np.ones_like(x)], axis=1).astype(np.float64)
     theta = np.zeros(2)
+
+    def loss(theta):
+        z = design @ theta
+        return np.sum(weight * (np.logaddexp(0, z) - positive * z)) + 5e-4 * theta @ theta
+
+    value = loss(theta)
     for _ in range(50):
         probability = logistic(design @ theta)
-        gradient = design.T @ (probability - positive) + 1e-3 * theta
-        hessian = (design * (probability * (1 - probability))[:, None]).T @ design + 1e-3 * np.eye(2)
+        gradient = design.T @ (weight * (probability - positive)) + 1e-3 * theta
+        hessian = (design * (weight * probability * (1 - probability))[:, None]).T @ design + 1e-3 * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
+        # Where classes hardly overlap, a whole step can lead uphill.
+        while loss(theta - step) > value and np.abs(step).max() >= 1e-8:
+            step /= 2
         theta -= step
+        value = loss(theta)
         if np.abs(step).max() < 1e-8:
             break
-    return float(theta[0] / x.std()), float(theta[1])
+    return float(theta[0] / spread), float(theta[1])

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
-from clusterjax.evaluation.logistic import fit_logistic, logistic
+from clusterjax.evaluation.logistic import fit_logistic
+from clusterjax.odds import logistic
 
 CENTRE_PIXELS = 1.0  # the best S/N within so many pixels of the centre, along each axis
 _CHUNK = 256  # images filtered at a time
@@ -25,7 +26,15 @@ class MatchedFilterObserver:
 
     def __call__(self, images: Float[np.ndarray, "n y x band"]) -> Float[np.ndarray, " n"]:
         """Scores in [0, 1] of cutouts in µK; above 0.5 is a cluster. NaN pixels count as the mean."""
-        return logistic(self.slope * central_snr(self.matched_filter, images) + self.intercept)
+        return self.score(self.snr(images))
+
+    def snr(self, images: Float[np.ndarray, "n y x band"]) -> Float[np.ndarray, " n"]:
+        """The statistic itself: see :func:`central_snr`."""
+        return central_snr(self.matched_filter, images)
+
+    def score(self, snr: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """The score of a signal-to-noise ratio."""
+        return logistic(self.slope * snr + self.intercept)
 
 
 def fit_matched_filter(

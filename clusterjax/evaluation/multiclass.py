@@ -24,8 +24,9 @@ def per_class_table(
 ) -> Table:
     """One row a class, against the rest: what the class with the highest score says, and its ranking.
 
-    Columns class_name, num, precision, recall and its 1 sigma interval recall_low, recall_high, f1, auc,
-    auc_error, average_precision; nan where a class is empty. Raises :class:`InputError` for NaN scores.
+    Columns class_name, num, precision, recall and its 1 sigma interval recall_low, recall_high, f1, f2, fpr (of the
+    rest, called this), auc, auc_error, average_precision; nan where a class is empty.
+    Raises :class:`InputError` for NaN scores.
     """
     label, probabilities = keep_valid(valid, label, probabilities)
     check_scores(probabilities)
@@ -42,6 +43,8 @@ def per_class_table(
             "recall_low": low,
             "recall_high": high,
             "f1": safe_ratio(2 * hits, num + called),
+            "f2": safe_ratio(5 * hits, 4 * num + called),
+            "fpr": safe_ratio(called - hits, num.sum() - num),
             "auc": [area for area, _ in areas],
             "auc_error": [error for _, error in areas],
             "average_precision": [average_precision(label == i, probabilities[:, i]) for i in range(len(class_names))],

@@ -10,6 +10,7 @@ import jax
 
 from clusterjax.config import ExperimentConfig
 from clusterjax.experiment import load_network
+from clusterjax.jobs.comparing import compare as compare
 from clusterjax.jobs.data_card import write_data_card
 from clusterjax.jobs.learning import build, find_learning_rate, train
 from clusterjax.jobs.reporting import report

@@ -73,6 +73,10 @@ def _read_json(path: pathlib.Path) -> dict | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def _optional_table(path: pathlib.Path) -> Table | None:
+    return read_table(path) if path.exists() else None
+
+
 def _lr_range(workdir: pathlib.Path) -> LrRange | None:
     values = _read_json(workdir / "lr_range" / "lr_range.json")
     if values is None:
@@ -95,6 +99,8 @@ def _scores(workdir, config, metrics) -> tuple[Predictions | None, list[Gallery]
         classical_name=CLASSICAL.get(column, ""),
         classical_threshold=metrics[column]["threshold"] if column else 0.5,
         ceiling=PUBLISHED.get(column),
+        calibration=_optional_table(path.with_name("calibration.fits")),
+        prior=_optional_table(path.with_name("prior.fits")),
     )
     source = open_source(builder, "test")
     return predictions, [
@@ -116,10 +122,6 @@ def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:
     made_from = summary.pop("made_from")
     search = made_from["search"]
 
-    def optional(name: str) -> Table | None:
-        path = folder / f"{name}.fits"
-        return read_table(path) if path.exists() else None
-
     images = search["images"] or [folder / "simulated_map.fits"]
     boost = search["cluster_boost"]
     description = (
@@ -133,11 +135,11 @@ def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:
         probability_map=read_probability_map(folder / "score.fits"),
         detections=read_table(folder / "candidates.fits"),
         sky_map=open_map(images),
-        sources=optional("sources"),
+        sources=_optional_table(folder / "sources.fits"),
         summary=summary,
-        completeness_curve=optional("completeness_curve"),
-        classical_curve=optional("completeness_curve_classical"),
-        completeness_by_mass=optional("completeness_by_mass"),
+        completeness_curve=_optional_table(folder / "completeness_curve.fits"),
+        classical_curve=_optional_table(folder / "completeness_curve_classical.fits"),
+        completeness_by_mass=_optional_table(folder / "completeness_by_mass.fits"),
         threshold=search["threshold"],
         complete_for=f"M500c above {COMPLETE_ABOVE_MSUN:.0e} solar masses",
         target=None if search["images"] else (1.0, 0.8),

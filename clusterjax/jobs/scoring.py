@@ -11,8 +11,9 @@ from clusterjax.errors import InputError
 from clusterjax.evaluation.aperture_count import fit_aperture_count
 from clusterjax.evaluation.binary import binary_metrics, fit_threshold
 from clusterjax.evaluation.headline import PUBLISHED, Observer, binary_headline, multiclass_headline
-from clusterjax.evaluation.matched_filter import fit_matched_filter
+from clusterjax.evaluation.matched_filter import MatchedFilterObserver, fit_matched_filter
 from clusterjax.evaluation.multiclass import multiclass_metrics
+from clusterjax.jobs.calibrating import calibrate, calibration_inputs, scores_of
 from clusterjax.jobs.learning import build
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
@@ -45,7 +46,11 @@ def evaluate(session: Session) -> None:
     network = session.trained_network()
     folder = session.folder("evaluation")
     builder = build(session)
-    made_from = {"checkpoint": network.source, "data": builder.info.full_name}
+    made_from = {
+        "checkpoint": network.source,
+        "data": builder.info.full_name,
+        "calibration": calibration_inputs(session.config),
+    }
     if is_done(folder / "metrics.json", made_from):
         say(f"evaluation of {network.source} is done: {folder}")
         return
@@ -67,8 +72,14 @@ def evaluate(session: Session) -> None:
         tables[split] = _predictions(columns, features, network.facts.class_names)
         if classical is not None:
             column, observer = classical
-            tables[split][column] = _score_in_parts(observer, source)
-        write_table(folder / f"predictions_{split}", tables[split])
+            if isinstance(observer, MatchedFilterObserver):
+                tables[split]["snr"] = _score_in_parts(observer.snr, source)
+                tables[split][column] = observer.score(np.asarray(tables[split]["snr"]))
+            else:
+                tables[split][column] = _score_in_parts(observer, source)
+    calibrate(session.config, tables, network.facts.class_names, folder, made_from)
+    for split, table in tables.items():
+        write_table(folder / f"predictions_{split}", table)
     metrics = _metrics(tables, losses, network.facts.class_names)
     headline = make_headline(tables["test"], metrics, network.config.model.name, network.facts.class_names)
     headline.write(folder / "headline.ecsv", overwrite=True)
@@ -100,7 +111,7 @@ def _training_columns(builder, names) -> list[np.ndarray]:
 
 
 def _score_in_parts(observer: Callable, source) -> np.ndarray:
-    """The observer's score of every record, a part at a time: a split need not fit into memory."""
+    """What the observer says of every record, a part at a time: a split need not fit into memory."""
     parts = [range(start, min(start + _PART, len(source))) for start in range(0, len(source), _PART)]
     return np.concatenate([observer(np.stack([source[i]["image"] for i in part])) for part in parts])
 
@@ -117,13 +128,6 @@ def _predictions(columns: dict[str, np.ndarray], features, class_names) -> Table
         for i, name in enumerate(class_names):
             table[f"score_{name}"] = scores[:, i]
     return table
-
-
-def scores_of(table: Table, class_names) -> np.ndarray:
-    """(example, class) scores of a predictions table."""
-    if len(class_names) == 2:
-        return np.stack([1 - table["score"], table["score"]], axis=1)
-    return np.stack([table[f"score_{name}"] for name in class_names], axis=1)
 
 
 def _metrics(tables: dict[str, Table], losses: dict, class_names) -> dict:

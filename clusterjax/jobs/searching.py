@@ -7,12 +7,14 @@ import shutil
 import time
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Column, Table
 
 from clusterjax import __version__
 from clusterjax.config import SearchConfig
 from clusterjax.errors import InputError
+from clusterjax.evaluation.calibration import Calibration
 from clusterjax.experiment import Network
+from clusterjax.jobs.calibrating import find_calibration
 from clusterjax.jobs.map_checks import warn_of_differences
 from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.session import Session, is_done, say, write_json
@@ -45,13 +47,15 @@ def can_scan(config) -> bool:
 
 
 def scan(session: Session) -> None:
-    """Scan, detect, match; write score.fits, candidates, sources, matches and summary.json into the workdir's scan/."""
+    """Scan, detect, match; write maps, candidates, sources, matches and summary.json into the workdir's scan/."""
     network, config = session.trained_network(), session.config
     check_divisible("config.search.batch_size", config.search.batch_size, session.mesh.size)
     folder = session.folder("scan")
+    calibration = find_calibration(session.workdir, config, network.source)
     made_from = {
         "checkpoint": network.source,
         "search": dataclasses.asdict(config.search),
+        "calibration": calibration and calibration.to_dict(),
         "simulation": None if config.search.images or config.sky is None else dataclasses.asdict(config.sky),
     }
     if is_done(folder / "summary.json", made_from):
@@ -76,10 +80,21 @@ def scan(session: Session) -> None:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     write_probability_map(folder / "score.fits", probability_map, provenance=provenance)
+    (folder / "probability.fits").unlink(missing_ok=True)  # of an earlier scan
+    if calibration is not None:
+        probability = calibration.positive(probability_map.score).astype(np.float32)
+        write_probability_map(
+            folder / "probability.fits",
+            dataclasses.replace(probability_map, score=probability),
+            kind="probability",
+            provenance=provenance,
+        )
     if not config.search.images:
         write_sky_map(folder / "simulated_map.fits", sky)
     classical = _filter_map(config.sky, sky, folder, simulated=not config.search.images)
-    summary, detections, sources = _detect_and_match(config.search, probability_map, classical, sources, folder)
+    summary, detections, sources = _detect_and_match(
+        config.search, probability_map, classical, sources, folder, calibration
+    )
     survey = Survey(probability_map, detections, sources=sources, threshold=config.search.threshold)
     (folder / "score.png").write_bytes(score_map_png(survey))
     write_json(
@@ -153,6 +168,7 @@ def _detect_and_match(
     classical: ProbabilityMap | None,
     sources: Table | None,
     folder,
+    calibration: Calibration | None,
 ) -> tuple[dict, Table, Table | None]:
     """Write candidates.*, and where there are sources: sources.*, matches.*, completeness tables.
 
@@ -163,6 +179,12 @@ def _detect_and_match(
         "smoothing_pixels": search.smoothing_pixels,
     }
     detections = find_detections(probability_map, threshold=search.threshold, **options)
+    if calibration is not None:
+        column = Column(
+            calibration.positive(np.asarray(detections["score"])).astype(np.float32),
+            description="of the score, by the calibration of the evaluation",
+        )
+        detections.add_column(column, index=detections.colnames.index("score") + 1, name="probability")
     if sources is None:
         write_table(folder / "candidates", detections)
         return {"num_detections": len(detections), "area_deg2": probability_map.area_deg2}, detections, None

@@ -8,13 +8,13 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from clusterjax.config import ExperimentConfig, to_json
+from clusterjax.config import ExperimentConfig, from_json, to_json
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network, load_network
 
 # Fields that may differ when a run is taken up again: they do not change the weights.
 _FREE_FIELDS = (
-    "search.", "data.data_dir", "data.num_processes", "data.num_workers", "data.num_read_threads",
+    "search.", "evaluation.", "data.data_dir", "data.num_processes", "data.num_workers", "data.num_read_threads",
     *(f"data.survey.{name}" for name in ("cache_dir", "offline", "per_host", "attempts", "timeout_s", "mirrors")),
     "training.eval_batch_size", "training.checkpoint_every_steps", "training.log_every_steps",
 )  # fmt: skip
@@ -63,7 +63,7 @@ def keep_config(workdir: pathlib.Path, config: ExperimentConfig) -> None:
     path = workdir / "config.json"
     new = json.loads(to_json(config))
     if path.exists() and (workdir / "checkpoints").exists():
-        old = json.loads(path.read_text())
+        old = json.loads(to_json(from_json(path.read_text())))  # with what has come since then at its default
         changed = [name for name in _differences(old, new) if not name.startswith(_FREE_FIELDS)]
         if changed:
             raise InputError(

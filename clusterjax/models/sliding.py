@@ -109,7 +109,7 @@ class _Sharing:
 
 
 def _refuse_padding(padding) -> None:
-    if any(map(any, padding)):
+    if isinstance(padding, str) or any(map(any, padding)):
         raise InputError("one of the network's layers pads the window")
 
 
@@ -139,7 +139,7 @@ def is_running() -> bool:
     return _current.get() is not None
 
 
-def before_layer(x, stride: int, padding: Sequence[tuple[int, int]]):
+def before_layer(x, stride: int, padding: str | Sequence[tuple[int, int]]):
     """The input of a convolution or pooling; outside a dense evaluation as it is."""
     a_pass = _current.get()
     return x if a_pass is None else a_pass.before_layer(x, stride, padding)

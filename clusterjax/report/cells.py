@@ -34,6 +34,10 @@ _COLUMN_NAMES = {
     "auc": "AUC",
     "f1": "F1",
     "f2": "F2",
+    "brier": "Brier score",
+    "ece": "calibration error",
+    "ece_error": "± 1σ",
+    "ece_if_perfect": "if perfect",
 }
 _UNITS = ("arcmin2", "arcmin", "arcsec", "deg2", "deg", "pixels", "msun")
 
@@ -104,7 +108,7 @@ def format_value(value, name: str = "") -> str:
         return f"{value:+.5f}".replace("-", "−")
     if name.endswith(("_arcmin", "_arcsec", "redshift")):
         return f"{value:.2f}"
-    if name in ("threshold", "score", "peak_score"):
+    if name in ("threshold", "score", "peak_score", "probability", "log_loss", "brier") or name.startswith("ece"):
         return f"{value:.4f}"
     magnitude = abs(value)
     if value and (magnitude < 1e-3 or magnitude >= 1e5):

@@ -31,7 +31,9 @@ class Predictions:
     ``table`` has a row a cutout: label, and ``score`` (two classes) or ``score_<class>`` for each of
     ``class_names``; optionally object_type, redshift, m500c_msun, object_id, ra_deg, dec_deg (what does not apply is
     NaN), and ``classical`` names the column of the classical observer's score, which decides at
-    ``classical_threshold``. Label ``positive`` is what a high score stands for.
+    ``classical_threshold``. Label ``positive`` is what a high score stands for. Columns probability (or
+    probability_<class>) are calibrated scores. ``calibration`` and ``prior`` are the tables that the job evaluate
+    writes: the calibrations side by side, and the object types' fractions in the data set and on the sky.
     """
 
     table: Table
@@ -42,6 +44,8 @@ class Predictions:
     classical_name: str = "aperture count"
     classical_threshold: float = 0.5
     ceiling: Ceiling | None = None
+    calibration: Table | None = None
+    prior: Table | None = None
 
     @property
     def is_binary(self) -> bool:
@@ -54,10 +58,19 @@ class Predictions:
     @property
     def probabilities(self) -> np.ndarray:
         """(cutout, class) scores, for two classes (1 - score, score)."""
+        return self._by_class("score")
+
+    @property
+    def calibrated(self) -> np.ndarray | None:
+        """(cutout, class) probabilities; None where nothing was calibrated."""
+        names = self.table.colnames
+        return self._by_class("probability") if any(name.startswith("probability") for name in names) else None
+
+    def _by_class(self, kind: str) -> np.ndarray:
         if self.is_binary:
-            score = self.column("score")
-            return np.stack([1 - score, score], axis=1)
-        return np.stack([self.column(f"score_{name}") for name in self.class_names], axis=1)
+            positive = self.column(kind)
+            return np.stack([1 - positive, positive], axis=1)
+        return np.stack([self.column(f"{kind}_{name}") for name in self.class_names], axis=1)
 
     def column(self, name: str) -> np.ndarray | None:
         """A column as floats, masked as NaN; None if it is absent or holds nothing at all."""
@@ -123,6 +136,16 @@ class DatasetCard:
 
 
 @dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Several runs: ``figures`` a row a run, ``differences`` a row a pair on the same cutouts, and by data set and run
+    the recall in bins of redshift."""
+
+    figures: Table
+    differences: Table
+    recalls: Mapping[str, Mapping[str, Table]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """One run, as its report tells it. Nested dicts in ``provenance`` become sections of the last table."""
 
@@ -138,4 +161,5 @@ class Report:
     natural_colour: bool = False  # three bands are red, green, blue, as in ordinary pictures
     survey: Survey | None = None
     dataset: DatasetCard | None = None
+    comparison: Comparison | None = None
     warnings: Sequence[str] = ()

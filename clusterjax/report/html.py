@@ -12,14 +12,17 @@ from astropy.table import Table
 from clusterjax.errors import InputError
 from clusterjax.report import plots_sky
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
+from clusterjax.report.calibration import calibration_section
 from clusterjax.report.cells import column_name, format_value, headline_cells
+from clusterjax.report.comparison import comparison_section
 from clusterjax.report.contents import Gallery, Report, Survey
 from clusterjax.report.dataset import dataset_section
 from clusterjax.report.galleries import gallery_blocks
 from clusterjax.report.images import false_colour, fit_stretch, png_to_jpeg
 from clusterjax.report.learning import learning_section
 from clusterjax.report.map_pictures import candidate_pictures
-from clusterjax.report.scores import binary_section, multiclass_section
+from clusterjax.report.multiclass import multiclass_section
+from clusterjax.report.scores import binary_section
 from clusterjax.report.survey import survey_section
 from clusterjax.report.theme import LIGHT, THEMES, to_png
 
@@ -59,9 +62,11 @@ def _sections(report: Report) -> list[Section]:
     sections = []
     if report.dataset is not None:
         sections.append(dataset_section(report.dataset))
+    if report.comparison is not None:
+        sections.append(comparison_section(report.comparison))
     if report.predictions is not None and len(report.predictions.table):
         build = binary_section if report.predictions.is_binary else multiclass_section
-        sections.append(build(report.predictions))
+        sections += [build(report.predictions), calibration_section(report.predictions)]
     galleries = gallery_blocks(report.galleries, natural=report.natural_colour)
     if galleries:
         lead = "All under one stretch, so that they can be compared; the number is the network's score."

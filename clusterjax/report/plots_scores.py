@@ -8,6 +8,7 @@ from jaxtyping import Float, Integer
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from clusterjax.evaluation.binary import normalise_confusion
 from clusterjax.evaluation.curves import PrecisionRecallCurve, RocCurve
 from clusterjax.report.theme import Theme, plain_log_ticks, themed
 
@@ -88,7 +89,11 @@ def plot_precision_recall(
 
 @themed
 def plot_score_histogram(
-    scores: Mapping[str, Float[np.ndarray, "_"]], *, threshold: float | None = None, theme: Theme
+    scores: Mapping[str, Float[np.ndarray, "_"]],
+    *,
+    threshold: float | None = None,
+    xlabel: str = "score",
+    theme: Theme,
 ) -> Figure:
     """How the scores of each class are spread, in bins of 0.05; logarithmic, so that the tails show."""
     figure = Figure(figsize=(4.6, 3.6), layout="constrained")
@@ -101,27 +106,29 @@ def plot_score_histogram(
         axes.stairs(counts, edges, color=colour, linewidth=1.6, label=f"{name} ({len(values):,})", baseline=0.5)
     if threshold is not None:
         axes.axvline(threshold, color=theme.muted, linestyle=":", linewidth=1.2, label=f"threshold {threshold:g}")
-    axes.set(xlabel="score", ylabel="cutouts per bin", yscale="log", xlim=(0, 1))
+    axes.set(xlabel=xlabel, ylabel="cutouts per bin", yscale="log", xlim=(0, 1))
     axes.set_ylim(0.7, None)
     axes.legend(loc="upper center")
     return figure
 
 
 @themed
-def plot_confusion(counts: Integer[np.ndarray, "k k"], class_names: Sequence[str], *, theme: Theme) -> Figure:
-    """Confusion matrix: shade and percentage over each true class, counts below."""
+def plot_confusion(
+    counts: Integer[np.ndarray, "k k"], class_names: Sequence[str], *, over: str = "true", theme: Theme
+) -> Figure:
+    """Confusion matrix: shade and percentage over each ``'true'`` or each ``'called'`` class, counts below."""
     num_classes = len(class_names)
     side = max(3.8, 1.5 + 0.8 * num_classes)
     figure = Figure(figsize=(side, side * 0.92), layout="constrained")
     axes = figure.add_subplot()
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    fractions = normalise_confusion(counts, over)
+    shares = np.nan_to_num(fractions)
     shade = LinearSegmentedColormap.from_list("confusion", [theme.background, theme.network])
     axes.imshow(shares, cmap=shade, vmin=0, vmax=1)
     for i in range(num_classes):
         for j in range(num_classes):
             ink = theme.background if shares[i, j] > 0.55 else theme.text
-            text = f"{100 * shares[i, j]:.1f} %" if totals[i] else "–"
+            text = f"{100 * shares[i, j]:.1f} %" if np.isfinite(fractions[i, j]) else "–"
             axes.text(j, i - 0.06, text, ha="center", va="center", color=ink, fontsize=10, weight="bold")
             axes.text(j, i + 0.2, f"{counts[i, j]:,}", ha="center", va="center", color=ink, fontsize=8)
     axes.set_xticks(range(num_classes), class_names, rotation=0 if num_classes < 5 else 40)

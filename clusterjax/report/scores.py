@@ -1,4 +1,4 @@
-"""The section of a report about the scores of the test split: two classes, or many."""
+"""The section of a report about the scores of the test split, for two classes."""
 
 import functools
 
@@ -7,13 +7,19 @@ import numpy as np
 from clusterjax.evaluation.binary import binary_metrics, confusion_matrix
 from clusterjax.evaluation.breakdown import confusion_by_object_type, recall_in_bins
 from clusterjax.evaluation.curves import auc, average_precision, precision_recall_curve, roc_curve
-from clusterjax.evaluation.multiclass import called_class, per_class_table
+from clusterjax.evaluation.operating import figures_at_false_positive_rates, figures_at_thresholds
 from clusterjax.report import plots_scores
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
 from clusterjax.report.contents import Predictions
 
 REDSHIFT_EDGES = (0.1, 0.3, 0.5, 0.8, 1.1, 1.6)  # of the published figures
-_LEAST_TO_BIN = 20  # positives with a redshift or mass; fewer make no curve
+_LEAST_TO_BIN = 20  # positives with a redshift, mass or S/N; fewer make no curve
+# Column -> (its name, label of the axis, one unit of the axis, logarithmic)
+_RECALL_AGAINST = {
+    "redshift": ("redshift", "redshift", 1.0, False),
+    "m500c_msun": ("mass", "M500c / 10¹⁴ M☉", 1e14, True),
+    "snr": ("snr", "S/N of the matched filter", 1.0, False),
+}
 
 
 def _observers(predictions: Predictions) -> dict[str, tuple[np.ndarray, float]]:
@@ -33,28 +39,30 @@ def binary_section(predictions: Predictions) -> Section:
     score = predictions.probabilities[:, 1]
     blocks = [*_curve_blocks(label, observers, metrics)]
     by_class = {names[1]: score[label == 1], names[0]: score[label == 0]}
-    network = metrics[predictions.network_name]
     blocks += [
         FigureBlock(
             "score_histogram",
             functools.partial(plots_scores.plot_score_histogram, by_class, threshold=predictions.threshold),
             f"Histogram of the network's scores for {names[1]} and {names[0]}, on a logarithmic axis.",
             "Two piles at the ends are a network that is sure of itself; what lies on the wrong side of the "
-            "threshold are its mistakes. Scores are not calibrated probabilities.",
+            "threshold are its mistakes.",
         ),
-        FigureBlock(
-            "confusion",
-            functools.partial(
-                plots_scores.plot_confusion, confusion_matrix(label, score >= predictions.threshold), names
-            ),
-            f"Confusion matrix of two classes: recall {network['recall']:.3f}, "
-            f"false-positive rate {network['fpr']:.3f}.",
-            f"Each row is a true class and sums to 100 %. Called {names[1]}: score at or above "
-            f"{predictions.threshold:g}.",
+        *confusion_blocks(confusion_matrix(label, score >= predictions.threshold), names),
+        TableBlock(
+            "at_thresholds",
+            figures_at_thresholds(label, score),
+            "What the network finds and mistakes at fixed thresholds (1σ intervals are in the table's file).",
+            ("threshold", "num_called", "completeness", "fpr", "precision", "f1", "f2"),
+        ),
+        TableBlock(
+            "at_false_positive_rates",
+            figures_at_false_positive_rates(label, score),
+            "At fixed false-positive rates, the network's threshold and what it finds.",
+            folded=True,
         ),
     ]
     blocks += _object_type_blocks(predictions, label, observers)
-    for column in ("redshift", "m500c_msun"):
+    for column in _RECALL_AGAINST:
         blocks += _recall_blocks(predictions, column, label, observers)
     return Section(
         "scores",
@@ -141,83 +149,55 @@ def _recall_blocks(predictions: Predictions, column: str, label, observers) -> l
     values = predictions.column(column)
     if values is None:
         return []
-    values = np.where(values > 0, values, np.nan)
+    name, xlabel, scale, log = _RECALL_AGAINST[column]
+    if column != "snr":
+        values = np.where(values > 0, values, np.nan)
     known = values[(label == 1) & np.isfinite(values)]
     if len(known) < _LEAST_TO_BIN:
         return []
-    is_redshift = column == "redshift"
-    published = predictions.ceiling.recall_by_redshift if predictions.ceiling and is_redshift else ()
-    bins: dict = {"num_quantiles": min(8, len(known) // 10)}
-    if is_redshift and known.min() >= REDSHIFT_EDGES[0] and known.max() <= REDSHIFT_EDGES[-1]:
+    published = predictions.ceiling.recall_by_redshift if predictions.ceiling and column == "redshift" else ()
+    bins: dict = {"num_quantiles": min(10, len(known) // 10)}
+    if published and known.min() >= REDSHIFT_EDGES[0] and known.max() <= REDSHIFT_EDGES[-1]:
         bins = {"edges": REDSHIFT_EDGES}
     tables = {
         name: recall_in_bins(values, label, score, threshold=cut, **bins) for name, (score, cut) in observers.items()
     }
-    name = "redshift" if is_redshift else "mass"
-    caption = f"Recall in bins of {name}, each observer at its own threshold, with 1σ binomial intervals."
+    caption = (
+        f"Recall in bins of {xlabel.split(' /')[0]}, each observer at its own threshold, with 1σ binomial intervals."
+    )
     if published:
         caption += " Grey: what was published on other draws of the same task."
-    elif not is_redshift:
-        caption += " Bins hold equal numbers. Light clusters are the hard ones: their signal is small."
+    else:
+        caption += " Bins hold equal numbers."
+    if column == "m500c_msun":
+        caption += " Light clusters are the hard ones: their signal is small."
     return [
         FigureBlock(
             f"recall_{name}",
             functools.partial(
-                plots_scores.plot_recall,
-                tables,
-                xlabel="redshift" if is_redshift else "M500c / 10¹⁴ M☉",
-                scale=1.0 if is_redshift else 1e14,
-                log=not is_redshift,
-                published=published,
+                plots_scores.plot_recall, tables, xlabel=xlabel, scale=scale, log=log, published=published
             ),
-            f"Recall against {name}: "
+            f"Recall against {xlabel}: "
             + ", ".join(f"{r['recall']:.2f} at {r['median']:.3g}" for r in tables[predictions.network_name] if r["num"])
             + ".",
             caption,
         ),
-        TableBlock(f"recall_{name}", tables[predictions.network_name], f"Recall in bins of {name}.", folded=True),
+        TableBlock(f"recall_{name}", tables[predictions.network_name], f"Recall in bins of {xlabel}.", folded=True),
     ]
 
 
-def multiclass_section(predictions: Predictions) -> Section:
-    """Confusion, a row of figures a class, ROC and precision-recall of each class against the rest."""
-    label, names = predictions.label, [str(name) for name in predictions.class_names]
-    probabilities = predictions.probabilities
-    table = per_class_table(label, probabilities, names)
-    occurring = [i for i in range(len(names)) if 0 < np.sum(label == i) < len(label)]
-    rocs = {names[i]: roc_curve(label == i, probabilities[:, i]) for i in occurring}
-    precisions = {names[i]: precision_recall_curve(label == i, probabilities[:, i]) for i in occurring}
-    areas = {name: float(table["auc"][names.index(name)]) for name in rocs}
-    averages = {name: float(table["average_precision"][names.index(name)]) for name in rocs}
-    blocks = [
+def confusion_blocks(counts: np.ndarray, names: list[str]) -> list[FigureBlock]:
+    """The confusion matrix, normalised over true and over called classes."""
+    sums = {
+        "true": "Each row is a true class and sums to 100 %. Off the diagonal: what is taken for what.",
+        "called": "Each column is what was called so and sums to 100 %: on the diagonal, how pure it is.",
+    }
+    return [
         FigureBlock(
-            "confusion",
-            functools.partial(
-                plots_scores.plot_confusion,
-                confusion_matrix(label, called_class(probabilities), len(names)),
-                names,
-            ),
-            f"Confusion matrix of {len(names)} classes.",
-            "Each row is a true class and sums to 100 %. Off the diagonal: what is taken for what.",
-        ),
-        TableBlock("per_class", table, "Each class against the rest; intervals are 1σ."),
+            "confusion" if over == "true" else "confusion_called",
+            functools.partial(plots_scores.plot_confusion, counts, names, over=over),
+            f"Confusion matrix of {len(names)} classes, as fractions of each {over} class.",
+            caption,
+        )
+        for over, caption in sums.items()
     ]
-    if rocs:
-        blocks[1:1] = [
-            FigureBlock(
-                "roc",
-                functools.partial(plots_scores.plot_roc, rocs, areas),
-                "ROC curves of each class against the rest: "
-                + ", ".join(f"{name} {area:.3f}" for name, area in areas.items()) + ".",
-                "Recall of each class against the share of the others that is taken for it.",
-            ),
-            FigureBlock(
-                "precision_recall",
-                functools.partial(plots_scores.plot_precision_recall, precisions, averages),
-                "Precision against recall of each class against the rest.",
-                "Precision against recall, each class against the rest. Rare classes lie lower for the same "
-                "ranking: there is more that can be taken for them.",
-            ),
-        ]  # fmt: skip
-    lead = f"{len(label):,} test images of {len(names)} classes, which no training step has seen."
-    return Section("scores", "How well it separates", lead, blocks)

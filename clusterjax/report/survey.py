@@ -223,11 +223,14 @@ def _candidates_block(survey: Survey) -> CandidatesBlock:
 
 
 def _facts(survey: Survey, row) -> list[tuple[str, str]]:
-    """What the matched source is, and how far."""
+    """The probability, if it has one; what the matched source is, and how far."""
+    facts = []
+    if "probability" in row.colnames:
+        facts.append(("probability", format_value(row["probability"], "probability")))
     if survey.sources is None or "source_index" not in row.colnames or row["source_index"] < 0:
-        return []
+        return facts
     source = survey.sources[int(row["source_index"])]
-    facts = [
+    facts += [
         (column_name(name), format_value(source[name], name)) for name in _FACTS if name in survey.sources.colnames
     ]
     if "separation_arcmin" in row.colnames:

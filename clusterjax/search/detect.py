@@ -8,11 +8,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from clusterjax.errors import InputError
+from clusterjax.odds import log_odds
 from clusterjax.sky.geometry import pixel_area_deg2, pixel_to_sky, unit_vectors
 from clusterjax.sky.skymap import ProbabilityMap
 
-# float32 sigmoids saturate at 1 - 6e-8: beyond, log-odds say nothing more.
-_LOG_ODDS_LIMIT = 16.0
 # Log-odds are averaged over a Gaussian whose sigma is, by default, this fraction of the window: windows so near to each
 # other show almost the same sky, so what only one of them sees is noise. A network trained on clusters off centre has
 # wider peaks and gains from more; one trained on centred ones has narrow peaks, which more would wash out.
@@ -35,14 +34,6 @@ _COLUMNS = (
     ("area_arcmin2", np.float32, u.arcmin**2, "area above the threshold that holds the peak"),
     ("valid_fraction", np.float32, None, "fraction of valid pixels of the window at the peak"),
 )
-
-
-def log_odds(score: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """ln(score / (1 - score)) in float64, within +-16; NaN stays NaN."""
-    score = np.asarray(score, np.float64)
-    with np.errstate(divide="ignore"):
-        odds = np.log(score) - np.log1p(-score)
-    return np.asarray(np.clip(odds, -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT))
 
 
 def smooth(values: Float[np.ndarray, "y x"], sigma_pixels: float | int) -> Float[np.ndarray, "y x"]:

@@ -17,6 +17,7 @@ from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.evaluate import STEP_FIELDS, evaluate
 from clusterjax.training.interruption import CatchSignals, Interrupted
 from clusterjax.training.optim import with_learning_rate
+from clusterjax.training.schedules import Plateau
 from clusterjax.training.state import TrainState
 from clusterjax.training.writer import MetricWriter
 
@@ -29,6 +30,7 @@ class Progress:
     best_loss: float = float("inf")
     epochs_without_gain: int = 0
     finished: bool = False
+    plateau: dict | None = None  # the state of the run's Plateau, after the first validation
 
 
 @dataclasses.dataclass
@@ -47,6 +49,7 @@ class TrainingRun:
     mesh: Mesh
     about: dict  # goes into each checkpoint: what is needed to use it alone
     backbone_schedule: optax.Schedule = dataclasses.field(default=lambda _: 1.0)  # step -> its rate in the head's
+    plateau: Plateau | None = None
     progress: Progress = dataclasses.field(default_factory=Progress)
 
     def resume(self) -> int:
@@ -113,6 +116,8 @@ def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: Cat
         np.broadcast_to(schedule(np.arange(first_of_epoch, end)), run.steps_per_epoch)
         for schedule in (run.schedule, run.backbone_schedule)
     )
+    if run.progress.plateau is not None:
+        rates = rates * run.progress.plateau["scale"]
     waiting = None  # metrics are fetched one step late, so that the device never waits for the host
     started, first = time.perf_counter(), step
     while step < end:
@@ -166,6 +171,8 @@ def _validate(run: TrainingRun, step: int, writer: MetricWriter, bar: tqdm) -> N
         progress.best_loss, progress.epochs_without_gain = metrics["loss"], 0
     else:
         progress.epochs_without_gain += 1
+    if run.plateau is not None:
+        progress.plateau = run.plateau.after(progress.plateau or run.plateau.start(), metrics)
     stopped = patience is not None and progress.epochs_without_gain >= patience
     progress.finished = stopped or progress.epoch >= run.config.num_epochs
     run.save(step, metrics=metrics)

@@ -1,9 +1,10 @@
 """The compiled steps: train, eval, predict. One ``jax.jit`` each, over a mesh."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh
@@ -12,7 +13,7 @@ from clusterjax.arrays import Batch, Images, Key
 from clusterjax.models.lattice import DensePlan
 from clusterjax.models.sliding import evaluate_dense
 from clusterjax.parallel import replicated, split_along_batch
-from clusterjax.training.metrics import EpochMetrics, example_outputs
+from clusterjax.training.metrics import EpochMetrics, example_outputs, weighted_mean
 from clusterjax.training.state import TrainState, forward
 
 
@@ -24,11 +25,13 @@ def make_train_step(
     seed: int,
     prepare: Callable[[Images, Key], Images] | None = None,
     label_smoothing: float = 0.0,
+    class_weights: Sequence[float] | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """Build ``(state, batch) -> (state, scalars)``; the state that goes in is donated, and gone afterwards.
 
     ``prepare`` maps raw images and a key to the network's input (augmentation, normalisation) inside the program.
-    All randomness is folded from ``seed`` and the step, so a resumed run needs no key from its checkpoint.
+    ``class_weights``, one a class, weigh the examples in the loss. All randomness is folded from ``seed`` and the
+    step, so a resumed run needs no key from its checkpoint.
     Scalars: loss, accuracy, grad_norm.
     """
 
@@ -46,7 +49,10 @@ def make_train_step(
             logits, model_state = forward(graphdef, params, state.model_state, images, dropout_key=dropout_key)
             outputs = example_outputs(logits, batch["label"], batch["valid"], label_smoothing)
             metrics = EpochMetrics.single_from_model_output(**outputs)
-            return metrics.loss.compute(), (metrics.accuracy.compute(), model_state)
+            loss = metrics.loss.compute()
+            if class_weights is not None:
+                loss = weighted_mean(outputs["loss"], batch["label"], batch["valid"], jnp.asarray(class_weights))
+            return loss, (metrics.accuracy.compute(), model_state)
 
         (loss, (accuracy, model_state)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)

@@ -36,6 +36,12 @@ def test_equal_scikit_learn(drawn):
     np.testing.assert_allclose(table["precision"], precision, atol=1e-12)
     np.testing.assert_allclose(table["recall"], recall, atol=1e-12)
     np.testing.assert_allclose(table["f1"], f1, atol=1e-12)
+    f2 = sklearn.metrics.fbeta_score(label, called, beta=2, average=None, labels=range(4), zero_division=np.nan)
+    np.testing.assert_allclose(table["f2"], f2, atol=1e-12)
+    rest = [1 - sklearn.metrics.recall_score(label != i, called != i) for i in range(4)]
+    np.testing.assert_allclose(table["fpr"], rest, atol=1e-12)
+    precisions = [sklearn.metrics.average_precision_score(label == i, probabilities[:, i]) for i in range(4)]
+    np.testing.assert_allclose(table["average_precision"], precisions, atol=1e-12)
     np.testing.assert_array_equal(table["num"], num)
     np.testing.assert_allclose(table["auc"], areas, atol=1e-12)
     assert metrics["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(label, called))

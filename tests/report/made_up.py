@@ -5,7 +5,10 @@ from astropy.table import Table
 from astropy.wcs import WCS
 from scipy import ndimage
 
+from clusterjax.evaluation.calibration import METHODS, fit_calibration
 from clusterjax.evaluation.headline import INFRARED_HARD_MOCK, Observer, binary_headline, multiclass_headline
+from clusterjax.evaluation.prior_shift import sky_fractions
+from clusterjax.evaluation.reliability import calibration_figures
 from clusterjax.report.contents import LrRange, Predictions, Report, Survey
 from clusterjax.report.galleries import choose_examples, make_gallery
 from clusterjax.search.detect import find_detections
@@ -55,13 +58,25 @@ def predictions(num=1500, seed=0) -> Predictions:
             "object_type": kind,
             "redshift": redshift.astype(np.float32),
             "m500c_msun": mass.astype(np.float32),
+            "snr": 2.2 + 1.3 * strength + shared,
             "score": score.astype(np.float32),
             "aperture_count": 8 + 1.2 * strength + 2.2 * shared + 1.6 * rng.normal(size=num),
         }
     )
+    scores = np.stack([1 - score, score], axis=1)
+    fitted = {method: fit_calibration(method, label, scores) for method in METHODS}
+    table["probability"] = fitted["platt"].positive(score).astype(np.float32)
+    calibrations = [{"calibration": "none", **calibration_figures(label, scores), "used": False}]
+    calibrations += [
+        {"calibration": name, **calibration_figures(label, fit(scores)), "used": name == "platt"}
+        for name, fit in fitted.items()
+    ]
+    sky = sky_fractions({"cluster": 1.0, "star": 300.0}, dict(zip(TYPES, FRACTIONS, strict=True)), radius_arcmin=1.5)
+    prior = Table({"object_type": TYPES, "fraction_of_data_set": FRACTIONS, "fraction_of_windows": list(sky.values())})
     return Predictions(
-        table, ("other", "cluster"), network_name="AlexNetVGG", classical_threshold=8.0, ceiling=INFRARED_HARD_MOCK
-    )
+        table, ("other", "cluster"), network_name="AlexNetVGG", classical_threshold=8.0, ceiling=INFRARED_HARD_MOCK,
+        calibration=Table(calibrations), prior=prior,
+    )  # fmt: skip
 
 
 def history(num_epochs=8, steps=40, seed=0) -> list[dict]:

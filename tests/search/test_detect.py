@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from clusterjax.errors import InputError
-from clusterjax.search.detect import find_detections, log_odds, smooth
+from clusterjax.odds import log_odds
+from clusterjax.search.detect import find_detections, smooth
 from clusterjax.search.windows import WindowGrid
 from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from clusterjax.config import OptimConfig
-from clusterjax.training.optim import make_backbone_schedule, with_learning_rate
+from clusterjax.training.optim import with_learning_rate
+from clusterjax.training.schedules import make_backbone_schedule
 
 
 def updates(setup, batch, backbone_rate):

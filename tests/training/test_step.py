@@ -13,6 +13,7 @@ from clusterjax.training.evaluate import evaluate
 from clusterjax.training.lr_range import lr_range_test
 from clusterjax.training.optim import with_learning_rate
 from clusterjax.training.state import forward
+from clusterjax.training.step import make_train_step
 
 
 def train_some(setup, batches, steps=6, rate=1e-2):
@@ -43,6 +44,22 @@ def test_one_step_is_nesterov_on_the_mean_cross_entropy(make_setup, make_batches
     expected = jax.tree.map(lambda leaf, grad: leaf - 0.1 * 1.9 * grad, before.params, grads)
     for got, want in zip(jax.tree.leaves(state.params), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_class_weights_are_pytorchs_weighted_mean(make_setup, make_batches):
+    """sum(w l) / sum(w) over the valid examples."""
+    setup = make_setup(dropout=0.0)
+    step = make_train_step(setup.graphdef, setup.tx, setup.mesh, seed=0, class_weights=(0.5, 3.0))
+    batch = next(make_batches())
+    batch["valid"][20:] = False
+    logits, _ = forward(
+        setup.graphdef, setup.state.params, setup.state.model_state, jnp.asarray(batch["image"]),
+        dropout_key=jax.random.key(0),
+    )  # fmt: skip
+    losses = -np.asarray(jax.nn.log_softmax(logits))[np.arange(32), batch["label"]]
+    weights = np.where(batch["label"] == 1, 3.0, 0.5) * batch["valid"]
+    _, scalars = step(setup.state, batch)
+    assert float(scalars["loss"]) == pytest.approx(np.sum(weights * losses) / weights.sum(), rel=1e-5)
 
 
 def test_the_state_that_goes_in_is_donated(make_setup, make_batches):

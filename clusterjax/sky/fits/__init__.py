@@ -161,16 +161,18 @@ def write_sky_map(path: PathLike, sky: SkyMap, *, provenance: dict | None = None
         hdus.writeto(partial, overwrite=True)
 
 
-def write_probability_map(path: PathLike, probability_map: ProbabilityMap, *, provenance: dict | None = None) -> None:
+def write_probability_map(
+    path: PathLike, probability_map: ProbabilityMap, *, kind: str = "score", provenance: dict | None = None
+) -> None:
     """Write the score (primary image) and the valid fraction (extension VALID_FRACTION), both with the grid's WCS.
 
-    ``provenance`` (what made it: model, checkpoint, software version, date ...) is added to the map's own.
+    ``kind`` is what the file calls the values: 'score', or 'probability' where they are calibrated. ``provenance``
+    (what made it: model, checkpoint, software version, date ...) is added to the map's own.
     """
     hdus = _wcs_hdus(probability_map.wcs, probability_map.score)
-    wcs_header = hdus[0].header.copy()
-    header = hdus[0].header
-    header["EXTNAME"] = "SCORE"
-    header["BUNIT"] = ("", "score in [0, 1]; NaN: not scored")
+    header, wcs_header = hdus[0].header, hdus[0].header.copy()
+    header["EXTNAME"] = kind.upper()
+    header["BUNIT"] = ("", f"{kind} in [0, 1]; NaN: not scored")
     header["WINDOW"] = (probability_map.window_pixels, "window side [pixels of the scanned map]")
     header["STRIDE"] = (probability_map.stride_pixels, "window step [pixels of the scanned map]")
     _add_provenance(header, {**probability_map.provenance, **(provenance or {})})
@@ -217,8 +219,7 @@ def read_fits_table(path: PathLike) -> Table:
 def write_fits_table(path: PathLike, table: Table) -> None:
     """Write a table with units, and descriptions as TCOMM, where TOPCAT and fv show them."""
     with warnings.catch_warnings():
-        # Metadata that is no FITS keyword stays in the ECSV file that is written beside this one.
-        warnings.simplefilter("ignore", AstropyWarning)
+        warnings.simplefilter("ignore", AstropyWarning)  # metadata that is no FITS keyword stays in the ECSV file
         plain = table.copy()
         plain.meta = {}
         hdu = fits.table_to_hdu(plain)

@@ -1,0 +1,159 @@
+"""The job compare: one table and one page over finished runs, whatever their models and data sets."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+from astropy.table import Table
+
+from clusterjax.config import ExperimentConfig, from_json
+from clusterjax.errors import InputError
+from clusterjax.evaluation.breakdown import recall_in_bins
+from clusterjax.evaluation.paired import accuracy_difference, paired_auc
+from clusterjax.evaluation.published import PUBLISHED_ACCURACY, WARNING
+from clusterjax.jobs.session import open_workdir, say
+from clusterjax.report.contents import Comparison, Report
+from clusterjax.report.html import write_report
+from clusterjax.sky.catalogues import read_table, write_table
+
+_LEAST_TO_BIN = 20  # clusters with a redshift
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    name: str
+    config: ExperimentConfig
+    data: str  # the data set's full name
+    figures: dict[str, float]  # of the test split
+    predictions: Table
+
+    @property
+    def is_binary(self) -> bool:
+        return "score" in self.predictions.colnames
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each test cutout was called what it is."""
+        label = np.asarray(self.predictions["label"])
+        if self.is_binary:
+            return (np.asarray(self.predictions["score"]) >= 0.5) == label.astype(bool)
+        scores = [self.predictions[name] for name in self.predictions.colnames if name.startswith("score_")]
+        return np.argmax(np.stack(scores, axis=1), axis=1) == label
+
+
+def compare(folders: Sequence[pathlib.Path], workdir: pathlib.Path) -> None:
+    """Write comparison.ecsv, differences.ecsv and report/index.html of the runs in ``folders`` into ``workdir``.
+
+    Raises InputError with fewer than two runs that were evaluated.
+    """
+    runs = [run for folder in folders if (run := _read_run(folder)) is not None]
+    if len(runs) < 2:
+        raise InputError(
+            f"{len(runs)} of {len(folders)} folders hold an evaluated run; --job=compare needs two or more, "
+            "as in --job=compare runs/alexnet_ir runs/baseline_ir"
+        )
+    open_workdir(workdir)
+    if len({run.name for run in runs}) < len(runs):
+        raise InputError(f"two runs are both called {_repeated(runs)}; rename a folder")
+    runs.sort(key=lambda run: (run.data, -run.figures["accuracy"]))
+    table, differences = _figures(runs), _differences(runs)
+    write_table(workdir / "comparison", table)
+    if len(differences):
+        write_table(workdir / "differences", differences)
+    page = write_report(
+        workdir / "report",
+        Report(
+            title=f"{len(runs)} runs compared",
+            subtitle=f"{len({run.data for run in runs})} data sets, {len({r.config.model.name for r in runs})} models",
+            comparison=Comparison(table, differences, _recalls(runs)),
+            warnings=[WARNING] if np.isfinite(table["published_accuracy"]).any() else [],
+        ),
+    )
+    print("\n".join(table["run", "model", "accuracy", "auc", "published_accuracy"].pformat(max_lines=-1)), flush=True)
+    say(f"comparison: {page}")
+
+
+def _read_run(folder: pathlib.Path) -> _Run | None:
+    evaluation = folder / "evaluation"
+    needed = (folder / "config.json", evaluation / "metrics.json", evaluation / "predictions_test.fits")
+    missing = [path for path in needed if not path.exists()]
+    if missing:
+        say(f"{folder} is left out: it has no {missing[0].relative_to(folder)}")
+        return None
+    config, metrics = from_json(needed[0].read_text()), json.loads(needed[1].read_text())
+    figures = dict(metrics["test"])
+    if (evaluation / "calibration.fits").exists():
+        used = [row for row in read_table(evaluation / "calibration.fits") if row["used"]]
+        figures |= {name: float(row[name]) for row in used for name in ("ece", "ece_error")}
+    return _Run(folder.name, config, metrics["made_from"]["data"], figures, read_table(needed[2]))
+
+
+def _repeated(runs: Sequence[_Run]) -> str:
+    names = [run.name for run in runs]
+    return next(name for name in names if names.count(name) > 1)
+
+
+def _figures(runs: Sequence[_Run]) -> Table:
+    """A row a run: its figures on its own test split, nan for what does not apply, and the published accuracy."""
+    names = ("accuracy", "accuracy_error", "auc", "auc_error", "precision", "recall", "f1", "fpr", "loss", "ece")
+    table = Table(
+        {
+            "run": [run.name for run in runs],
+            "model": [run.config.model.name for run in runs],
+            "data_set": [run.data for run in runs],
+            "num_test": [len(run.predictions) for run in runs],
+        }
+    )
+    for name in names:
+        table[name] = [float(run.figures.get(name, run.figures.get(f"macro_{name}", np.nan))) for run in runs]
+    table["published_accuracy"] = [
+        PUBLISHED_ACCURACY.get((run.config.data.builder, run.config.model.name), np.nan) for run in runs
+    ]
+    return table
+
+
+def _differences(runs: Sequence[_Run]) -> Table:
+    """Of every two runs on the same test cutouts: the better one's accuracy and AUC less the other's."""
+    rows = []
+    for run, other in itertools.combinations(runs, 2):
+        if not _same_cutouts(run, other):
+            continue
+        row = {"run": run.name, "less": other.name, "data_set": run.data}
+        row |= {
+            f"accuracy_{name}": value for name, value in accuracy_difference(run.right, other.right)._asdict().items()
+        }
+        if run.is_binary:
+            label = np.asarray(run.predictions["label"])
+            scores = (np.asarray(each.predictions["score"], float) for each in (run, other))
+            row |= {f"auc_{name}": value for name, value in paired_auc(label, *scores)._asdict().items()}
+        rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return Table({name: [row.get(name, np.nan) for row in rows] for name in names})
+
+
+def _same_cutouts(run: _Run, other: _Run) -> bool:
+    return (
+        run.data == other.data
+        and len(run.predictions) == len(other.predictions)
+        and run.is_binary == other.is_binary
+        and all(np.array_equal(run.predictions[name], other.predictions[name]) for name in ("object_id", "label"))
+    )
+
+
+def _recalls(runs: Sequence[_Run]) -> dict[str, dict[str, Table]]:
+    """By data set and run: recall in bins of redshift, of the runs that have redshifts."""
+    recalls: dict[str, dict[str, Table]] = {}
+    for run in runs:
+        if not run.is_binary or "redshift" not in run.predictions.colnames:
+            continue
+        redshift = np.ma.filled(np.ma.asarray(run.predictions["redshift"], dtype=float), np.nan)
+        label, score = (np.asarray(run.predictions[name]) for name in ("label", "score"))
+        redshift = np.where(redshift > 0, redshift, np.nan)
+        known = int(np.isfinite(redshift[label == 1]).sum())
+        if known >= _LEAST_TO_BIN:
+            table = recall_in_bins(redshift, label, score, num_quantiles=min(10, known // 10))
+            recalls.setdefault(run.data, {})[run.name] = table
+    return recalls

@@ -1,0 +1,39 @@
+"""The section of a report that compares runs."""
+
+import functools
+
+from clusterjax.report import plots_scores
+from clusterjax.report.blocks import FigureBlock, Section, TableBlock
+from clusterjax.report.contents import Comparison
+
+
+def comparison_section(comparison: Comparison) -> Section:
+    """One table of all runs, recall against redshift of all in one picture, and the differences of pairs."""
+    blocks: list = [
+        TableBlock(
+            "comparison",
+            comparison.figures,
+            "Each run on its own test split, 1σ errors over draws of it. The last column was published for other data.",
+        )
+    ]
+    for i, (data, tables) in enumerate(comparison.recalls.items()):
+        blocks.append(
+            FigureBlock(
+                f"recall_redshift_{i + 1}",
+                functools.partial(plots_scores.plot_recall, tables, xlabel="redshift"),
+                f"Recall against redshift of {', '.join(tables)}.",
+                f"Recall in bins of redshift that hold equal numbers, of all runs on {data}, with 1σ intervals.",
+                layout="full" if len(tables) > 3 else "half",
+            )
+        )
+    if len(comparison.differences):
+        blocks.append(
+            TableBlock(
+                "differences",
+                comparison.differences,
+                "Every two runs on the same test cutouts: differences with 1σ intervals and p-values, of accuracy by a "
+                "paired bootstrap, of AUC by DeLong. With many pairs some small p-values are chance.",
+            )
+        )
+    lead = "Figures of different data sets are not to be compared; those of one data set are, pair by pair."
+    return Section("comparison", "Side by side", lead, blocks)
