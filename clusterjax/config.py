@@ -34,6 +34,7 @@ MICROWAVE_FRACTIONS = {
     "cmb_extremum": 0.02,
     "near_miss": 0.05,
 }
+OPTIMIZERS = ("adam", "adamw", "nadam", "radam", "sgd", "rmsprop", "adadelta", "rprop", "lion")
 
 
 @dataclasses.dataclass
@@ -332,6 +333,7 @@ def validate(config: ExperimentConfig) -> None:
     choice("search.method", "auto", "dense", "windows")
     choice("model.pretrained_bands", "mean", "first")
     choice("evaluation.calibration", "none", "temperature", "platt", "isotonic")
+    choice("optim.name", *OPTIMIZERS)
     choice("optim.schedule", "constant", "exponential", "step", "cosine")
     choice("optim.plateau_metric", "loss", "accuracy")
     positive(

@@ -46,8 +46,13 @@ def main(argv: Sequence[str]) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     absl_logging.get_absl_handler().addFilter(lambda record: "orbax" not in record.pathname)
     sys.unraisablehook = _leave_out_late_reads
-    from clusterjax import config as schema
-    from clusterjax import jobs  # imports jax: only now, so that --help is quick
+    if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "scan"):
+        raise InputError(f"--checkpoint goes with --job=evaluate or scan, not --job={_JOB.value}")
+    if _CONFIG.value is not None:
+        from clusterjax import config as schema
+
+        schema.validate(_CONFIG.value)
+    from clusterjax import jobs  # imports jax: only now, so that --help and a mistake in the config are quick
 
     if _DISTRIBUTED.value:
         from clusterjax import parallel
@@ -60,10 +65,6 @@ def main(argv: Sequence[str]) -> None:
     config = _CONFIG.value
     if config is None and _CHECKPOINT.value is None:
         raise InputError("give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate or scan")
-    if config is not None:
-        schema.validate(config)
-    if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "scan"):
-        raise InputError(f"--checkpoint goes with --job=evaluate or scan, not --job={_JOB.value}")
     jobs.run(
         _JOB.value,
         config,

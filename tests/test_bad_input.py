@@ -21,7 +21,7 @@ from clusterjax.parallel import make_mesh
         ("--config.training.num_epochs=0", "config.training.num_epochs=0 must be above 0"),
         ("--config.model.name=alexnet", "config.model.name='alexnet' is unknown; use one of alexnet_vgg"),
         ("--config.data.builder=cifar", "config.data.builder='cifar' is unknown; use one of ir_cutouts"),
-        ("--config.optim.name=adm", "config.optim.name='adm' is unknown; use one of adam"),
+        ("--config.optim.name=adm", "config.optim.name='adm' is unknown; use one of 'adam'"),
         ("--job=dance", "dance"),
         ("--checkpoint=nowhere", "--checkpoint goes with --job=evaluate or scan"),
         ("stray", "unexpected arguments ['stray']"),
@@ -108,7 +108,7 @@ def test_config_survives_json_and_unknown_fields_do_not():
     config = ExperimentConfig(seed=3)
     config.data.bands = ("W1",)
     assert from_json(to_json(config)) == config
-    with pytest.raises(InputError, match=r"config.optim.rate is not a field; config.optim has name, learning_rate"):
+    with pytest.raises(InputError, match=r"config.optim.rate is not a field; config.optim has name, kwargs,"):
         from_json('{"optim": {"rate": 1}}')
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from clusterjax import config
 from clusterjax.config import OptimConfig
 from clusterjax.errors import InputError
 from clusterjax.training.optim import OPTIMIZERS, make_optimizer
@@ -88,6 +89,10 @@ def test_own_settings_reach_it_and_others_are_refused():
         make_optimizer(OptimConfig(name="diffgrad"))
     with pytest.raises(InputError, match="name='adamw'"):
         make_optimizer(OptimConfig(weight_decay=0.1))
+
+
+def test_the_config_takes_them_all_and_no_others():
+    assert set(OPTIMIZERS) == set(config.OPTIMIZERS)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
