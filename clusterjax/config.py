@@ -1,6 +1,6 @@
 """The schema of an experiment: what a file in ``configs/`` returns, and what ``--config.x.y=`` overrides.
 
-Typed dataclasses; :func:`validate` names the field, its value and what is allowed.
+Typed dataclasses; :func:`clusterjax.config_checks.validate` says which values they may have.
 """
 
 import dataclasses
@@ -34,7 +34,6 @@ MICROWAVE_FRACTIONS = {
     "cmb_extremum": 0.02,
     "near_miss": 0.05,
 }
-OPTIMIZERS = ("adam", "adamw", "nadam", "radam", "sgd", "rmsprop", "adadelta", "rprop", "lion")
 
 
 @dataclasses.dataclass
@@ -284,139 +283,6 @@ def _not_none(hint):
     if isinstance(hint, types.UnionType):
         return next(part for part in typing.get_args(hint) if part is not types.NoneType)
     return hint
-
-
-def _check_types(config, path: str) -> None:
-    hints = typing.get_type_hints(type(config))
-    for field in dataclasses.fields(config):
-        value, hint = getattr(config, field.name), hints[field.name]
-        where = f"{path}.{field.name}"
-        if dataclasses.is_dataclass(hint):
-            _check_types(value, where)
-            continue
-        allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        kinds = tuple(typing.get_origin(kind) or kind for kind in allowed)
-        if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-            continue
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-            raise InputError(f"{where}={value!r} is of type {type(value).__name__}; use {names}")
-
-
-def validate(config: ExperimentConfig) -> None:
-    """Raise :class:`InputError` at the first field with a value that cannot work."""
-    if not isinstance(config, ExperimentConfig):
-        raise InputError(
-            f"get_config() returned {type(config).__name__}; it must return clusterjax.config.ExperimentConfig"
-        )
-    _check_types(config, "config")
-
-    def choice(path, *allowed):
-        value = _get(config, path)
-        if value not in allowed:
-            raise InputError(f"config.{path}={value!r} is unknown; use one of {', '.join(map(repr, allowed))}")
-
-    def positive(*paths):
-        for path in paths:
-            value = _get(config, path)
-            if value is not None and not value > 0:
-                raise InputError(f"config.{path}={value!r} must be above 0")
-
-    def within(path, low, high):
-        value = _get(config, path)
-        if not low <= value <= high:
-            raise InputError(f"config.{path}={value!r} must lie within [{low}, {high}]")
-
-    choice("data.stretch", "linear", "asinh", "log")
-    choice("data.augment_on", "device", "host")
-    choice("model.dtype", "float32", "bfloat16")
-    choice("search.method", "auto", "dense", "windows")
-    choice("model.pretrained_bands", "mean", "first")
-    choice("evaluation.calibration", "none", "temperature", "platt", "isotonic")
-    choice("optim.name", *OPTIMIZERS)
-    choice("optim.schedule", "constant", "exponential", "step", "cosine")
-    choice("optim.plateau_metric", "loss", "accuracy")
-    positive(
-        "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
-        "data.crop_pixels", "data.image_size", "data.centre_pixels", "data.input_size", "data.softening",
-        "data.num_read_threads", "data.exclusion_arcmin", "data.random_per_object",
-        "data.survey.merge_radius_arcmin", "data.survey.max_objects", "data.survey.per_host", "data.survey.attempts",
-        "data.survey.timeout_s",
-        "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
-        "optim.step_epochs", "optim.step_factor", "optim.plateau_patience",
-        "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex",
-        "lr_range.multiplier",
-        "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
-        "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
-        "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
-        "search.smoothing_pixels",
-        "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
-        "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
-        "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
-    )  # fmt: skip
-    within("data.validation_fraction", 0.0, 0.9)
-    within("data.test_fraction", 0.0, 0.9)
-    within("data.min_valid_fraction", 0.0, 1.0)
-    choice("data.block_nside", 4, 8, 16, 32, 64, 128, 256)
-    within("simulation.label_noise", 0.0, 0.5)
-    within("microwave.label_noise", 0.0, 0.5)
-    within("microwave.radio_in_clusters", 0.0, 1.0)
-    within("search.threshold", 0.0, 1.0)
-    within("search.min_valid_fraction", 0.0, 1.0)
-    within("augment.rotation_deg", 0.0, 180.0)
-    within("augment.shift_fraction", 0.0, 0.5)
-    within("augment.background", 0.0, 100.0)
-    within("training.label_smoothing", 0.0, 0.99)
-    within("training.label_noise", 0.0, 0.99)
-    within("optim.plateau_factor", 0.01, 0.99)
-    for path in ("optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay"):
-        if not _get(config, path) >= 0:
-            raise InputError(f"config.{path}={_get(config, path)!r} must be 0 or above")
-    for field in ("training.class_weights", "evaluation.sky_density_per_deg2"):
-        for name, value in _get(config, field).items():
-            if not value >= 0:
-                raise InputError(f"config.{field}[{name!r}]={value!r} must be 0 or above")
-    within("search.map_dec_deg", -90.0, 90.0)
-    if config.augment.scale < 1:
-        raise InputError(f"config.augment.scale={config.augment.scale!r} must be 1 (none) or above")
-    if config.lr_range.lr_max <= config.lr_range.lr_min:
-        raise InputError(
-            f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
-        )
-    within("data.survey.negatives_per_object", 0.0, 100.0)
-    for mirror in config.data.survey.mirrors:
-        if not all(part.startswith("http") for part in mirror.partition("=")[::2]):
-            raise InputError(f"config.data.survey.mirrors has {mirror!r}; write https://ONE.ORG=https://OTHER.ORG")
-    if config.data.survey.service and config.data.builder not in ("ir_cutouts", "microwave_cutouts"):
-        raise InputError(
-            f"config.data.survey.service={config.data.survey.service!r} goes with config.data.builder='ir_cutouts' or "
-            f"'microwave_cutouts', not {config.data.builder!r}"
-        )
-    if config.lr_range.validation_batches < 0:
-        raise InputError(
-            f"config.lr_range.validation_batches={config.lr_range.validation_batches!r} must be 0 or above"
-        )
-    choice("microwave.survey", "act_dr5", "act_dr6", "planck")
-    if config.sky is not None:
-        _check_fractions(config.data.object_fractions, config.sky.object_types)
-        if config.sky.label_noise and not config.data.binary:
-            raise InputError("label_noise flips two classes; set it to 0, or config.data.binary=True")
-
-
-def _check_fractions(fractions: dict[str, float], object_types: tuple[str, ...]) -> None:
-    unknown = sorted(set(fractions) - set(object_types))
-    if unknown:
-        raise InputError(f"config.data.object_fractions has unknown types {unknown}; use {list(object_types)}")
-    if any(value < 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
-        raise InputError(
-            f"config.data.object_fractions sums to {sum(fractions.values()):.6g}; use fractions >= 0 that sum to 1"
-        )
-
-
-def _get(config, path: str):
-    for name in path.split("."):
-        config = getattr(config, name)
-    return config
 
 
 def apply_variant(

@@ -49,9 +49,9 @@ def main(argv: Sequence[str]) -> None:
     if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "scan"):
         raise InputError(f"--checkpoint goes with --job=evaluate or scan, not --job={_JOB.value}")
     if _CONFIG.value is not None:
-        from clusterjax import config as schema
+        from clusterjax.config_checks import validate
 
-        schema.validate(_CONFIG.value)
+        validate(_CONFIG.value)
     from clusterjax import jobs  # imports jax: only now, so that --help and a mistake in the config are quick
 
     if _DISTRIBUTED.value:

@@ -7,7 +7,8 @@ import pytest
 from astropy.io import fits
 
 from clusterjax import jobs
-from clusterjax.config import ExperimentConfig, from_json, to_json, validate
+from clusterjax.config import ExperimentConfig, from_json, to_json
+from clusterjax.config_checks import validate
 from clusterjax.errors import InputError
 from clusterjax.experiment import load_network
 from clusterjax.parallel import make_mesh

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from clusterjax.config import validate
+from clusterjax.config_checks import validate
 from clusterjax.errors import InputError
 from clusterjax.models import create_model
 from clusterjax.simulation.knobs import MicrowaveSky

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from clusterjax.config import validate
+from clusterjax.config_checks import validate
 from clusterjax.models import create_model, model_names
 from clusterjax.parallel import make_mesh
 from clusterjax.training.optim import make_optimizer, with_learning_rate

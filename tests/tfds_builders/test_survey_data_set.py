@@ -8,7 +8,8 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
-from clusterjax.config import DataConfig, ExperimentConfig, SurveyConfig, validate
+from clusterjax.config import DataConfig, ExperimentConfig, SurveyConfig
+from clusterjax.config_checks import validate
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.sky.regions import split_of_block

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from clusterjax import config
+from clusterjax import config_checks
 from clusterjax.config import OptimConfig
 from clusterjax.errors import InputError
 from clusterjax.training.optim import OPTIMIZERS, make_optimizer
@@ -92,7 +92,7 @@ def test_own_settings_reach_it_and_others_are_refused():
 
 
 def test_the_config_takes_them_all_and_no_others():
-    assert set(OPTIMIZERS) == set(config.OPTIMIZERS)
+    assert set(OPTIMIZERS) == set(config_checks.OPTIMIZERS)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -1,0 +1,144 @@
+"""Which values the fields of :mod:`clusterjax.config` may have."""
+
+import dataclasses
+import types
+import typing
+
+from clusterjax.config import ExperimentConfig
+from clusterjax.errors import InputError
+
+OPTIMIZERS = ("adam", "adamw", "nadam", "radam", "sgd", "rmsprop", "adadelta", "rprop", "lion")
+
+_CHOICES = {
+    "data.stretch": ("linear", "asinh", "log"),
+    "data.augment_on": ("device", "host"),
+    "data.block_nside": (4, 8, 16, 32, 64, 128, 256),
+    "model.dtype": ("float32", "bfloat16"),
+    "model.pretrained_bands": ("mean", "first"),
+    "evaluation.calibration": ("none", "temperature", "platt", "isotonic"),
+    "optim.name": OPTIMIZERS,
+    "optim.schedule": ("constant", "exponential", "step", "cosine"),
+    "optim.plateau_metric": ("loss", "accuracy"),
+    "search.method": ("auto", "dense", "windows"),
+    "microwave.survey": ("act_dr5", "act_dr6", "planck"),
+}
+# Above 0, or None where the type allows it.
+_POSITIVE = (
+    "data.num_train", "data.num_validation", "data.num_test", "data.simulated_size", "data.num_processes",
+    "data.crop_pixels", "data.image_size", "data.centre_pixels", "data.input_size", "data.softening",
+    "data.num_read_threads", "data.exclusion_arcmin", "data.random_per_object",
+    "data.survey.merge_radius_arcmin", "data.survey.max_objects", "data.survey.per_host", "data.survey.attempts",
+    "data.survey.timeout_s",
+    "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
+    "optim.step_epochs", "optim.step_factor", "optim.plateau_patience",
+    "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex", "lr_range.multiplier",
+    "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
+    "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
+    "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
+    "search.smoothing_pixels", "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
+    "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
+    "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
+)  # fmt: skip
+_NOT_NEGATIVE = ("optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay", "lr_range.validation_batches")
+_NOT_NEGATIVE_EACH = ("training.class_weights", "evaluation.sky_density_per_deg2")  # of a dict's values
+_WITHIN = {
+    "data.validation_fraction": (0.0, 0.9),
+    "data.test_fraction": (0.0, 0.9),
+    "data.min_valid_fraction": (0.0, 1.0),
+    "data.survey.negatives_per_object": (0.0, 100.0),
+    "simulation.label_noise": (0.0, 0.5),
+    "microwave.label_noise": (0.0, 0.5),
+    "microwave.radio_in_clusters": (0.0, 1.0),
+    "augment.rotation_deg": (0.0, 180.0),
+    "augment.shift_fraction": (0.0, 0.5),
+    "augment.background": (0.0, 100.0),
+    "training.label_smoothing": (0.0, 0.99),
+    "training.label_noise": (0.0, 0.99),
+    "optim.plateau_factor": (0.01, 0.99),
+    "search.threshold": (0.0, 1.0),
+    "search.min_valid_fraction": (0.0, 1.0),
+    "search.map_dec_deg": (-90.0, 90.0),
+}
+
+
+def validate(config: ExperimentConfig) -> None:
+    """Raise :class:`InputError` at the first field with a value that cannot work."""
+    if not isinstance(config, ExperimentConfig):
+        raise InputError(
+            f"get_config() returned {type(config).__name__}; it must return clusterjax.config.ExperimentConfig"
+        )
+    _check_types(config, "config")
+    for path, allowed in _CHOICES.items():
+        if (value := _get(config, path)) not in allowed:
+            raise InputError(f"config.{path}={value!r} is unknown; use one of {', '.join(map(repr, allowed))}")
+    # A comparison with NaN is false: hence "not above" and not "at or below".
+    for path in _POSITIVE:
+        if (value := _get(config, path)) is not None and not value > 0:
+            raise InputError(f"config.{path}={value!r} must be above 0")
+    for path in _NOT_NEGATIVE:
+        if not (value := _get(config, path)) >= 0:
+            raise InputError(f"config.{path}={value!r} must be 0 or above")
+    for path in _NOT_NEGATIVE_EACH:
+        for name, value in _get(config, path).items():
+            if not value >= 0:
+                raise InputError(f"config.{path}[{name!r}]={value!r} must be 0 or above")
+    for path, (low, high) in _WITHIN.items():
+        if not low <= (value := _get(config, path)) <= high:
+            raise InputError(f"config.{path}={value!r} must lie within [{low}, {high}]")
+    _check_together(config)
+
+
+def _check_types(config, path: str) -> None:
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, hint = getattr(config, field.name), hints[field.name]
+        where = f"{path}.{field.name}"
+        if dataclasses.is_dataclass(hint):
+            _check_types(value, where)
+            continue
+        allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        kinds = tuple(typing.get_origin(kind) or kind for kind in allowed)
+        if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+            continue
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+            raise InputError(f"{where}={value!r} is of type {type(value).__name__}; use {names}")
+
+
+def _check_together(config: ExperimentConfig) -> None:
+    """Values that depend on each other."""
+    if config.augment.scale < 1:
+        raise InputError(f"config.augment.scale={config.augment.scale!r} must be 1 (none) or above")
+    if config.lr_range.lr_max <= config.lr_range.lr_min:
+        raise InputError(
+            f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
+        )
+    survey = config.data.survey
+    for mirror in survey.mirrors:
+        if not all(part.startswith("http") for part in mirror.partition("=")[::2]):
+            raise InputError(f"config.data.survey.mirrors has {mirror!r}; write https://ONE.ORG=https://OTHER.ORG")
+    if survey.service and config.data.builder not in ("ir_cutouts", "microwave_cutouts"):
+        raise InputError(
+            f"config.data.survey.service={survey.service!r} goes with config.data.builder='ir_cutouts' or "
+            f"'microwave_cutouts', not {config.data.builder!r}"
+        )
+    if config.sky is not None:
+        _check_fractions(config.data.object_fractions, config.sky.object_types)
+        if config.sky.label_noise and not config.data.binary:
+            raise InputError("label_noise flips two classes; set it to 0, or config.data.binary=True")
+
+
+def _check_fractions(fractions: dict[str, float], object_types: tuple[str, ...]) -> None:
+    unknown = sorted(set(fractions) - set(object_types))
+    if unknown:
+        raise InputError(f"config.data.object_fractions has unknown types {unknown}; use {list(object_types)}")
+    if any(value < 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise InputError(
+            f"config.data.object_fractions sums to {sum(fractions.values()):.6g}; use fractions >= 0 that sum to 1"
+        )
+
+
+def _get(config, path: str):
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
