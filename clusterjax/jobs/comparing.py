@@ -72,7 +72,10 @@ def compare(folders: Sequence[pathlib.Path], workdir: pathlib.Path) -> None:
             warnings=[WARNING] if np.isfinite(table["published_accuracy"]).any() else [],
         ),
     )
-    print("\n".join(table["run", "model", "accuracy", "auc", "published_accuracy"].pformat(max_lines=-1)), flush=True)
+    shown = table["run", "model", "accuracy", "auc", "published_accuracy"]
+    for name in shown.colnames[2:]:
+        shown[name].format = ".4f"
+    print("\n".join(shown.pformat(max_lines=-1)), flush=True)
     say(f"comparison: {page}")
 
 
@@ -103,7 +106,6 @@ def _figures(runs: Sequence[_Run]) -> Table:
         {
             "run": [run.name for run in runs],
             "model": [run.config.model.name for run in runs],
-            "data_set": [run.data for run in runs],
             "num_test": [len(run.predictions) for run in runs],
         }
     )
@@ -112,6 +114,7 @@ def _figures(runs: Sequence[_Run]) -> Table:
     table["published_accuracy"] = [
         PUBLISHED_ACCURACY.get((run.config.data.builder, run.config.model.name), np.nan) for run in runs
     ]
+    table["data_set"] = [run.data for run in runs]
     return table
 
 
@@ -121,7 +124,7 @@ def _differences(runs: Sequence[_Run]) -> Table:
     for run, other in itertools.combinations(runs, 2):
         if not _same_cutouts(run, other):
             continue
-        row = {"run": run.name, "less": other.name, "data_set": run.data}
+        row = {"run": run.name, "less": other.name}
         row |= {
             f"accuracy_{name}": value for name, value in accuracy_difference(run.right, other.right)._asdict().items()
         }
@@ -129,7 +132,7 @@ def _differences(runs: Sequence[_Run]) -> Table:
             label = np.asarray(run.predictions["label"])
             scores = (np.asarray(each.predictions["score"], float) for each in (run, other))
             row |= {f"auc_{name}": value for name, value in paired_auc(label, *scores)._asdict().items()}
-        rows.append(row)
+        rows.append(row | {"data_set": run.data})
     names = list(dict.fromkeys(name for row in rows for name in row))
     return Table({name: [row.get(name, np.nan) for row in rows] for name in names})
 

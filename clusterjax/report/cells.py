@@ -108,8 +108,10 @@ def format_value(value, name: str = "") -> str:
         return f"{value:+.5f}".replace("-", "−")
     if name.endswith(("_arcmin", "_arcsec", "redshift")):
         return f"{value:.2f}"
-    if name in ("threshold", "score", "peak_score", "probability", "log_loss", "brier") or name.startswith("ece"):
-        return f"{value:.4f}"
+    if name in ("threshold", "score", "peak_score", "probability", "log_loss", "brier") or name.startswith(
+        ("ece", "accuracy_", "auc_")
+    ):
+        return f"{value:.4f}".replace("-", "−")
     magnitude = abs(value)
     if value and (magnitude < 1e-3 or magnitude >= 1e5):
         return f"{value:.2e}"

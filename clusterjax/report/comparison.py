@@ -13,7 +13,7 @@ def comparison_section(comparison: Comparison) -> Section:
         TableBlock(
             "comparison",
             comparison.figures,
-            "Each run on its own test split, 1σ errors over draws of it. The last column was published for other data.",
+            "Each run on its own test split, 1σ errors over draws of it. The published accuracies are of other data.",
         )
     ]
     for i, (data, tables) in enumerate(comparison.recalls.items()):
