@@ -147,7 +147,7 @@ _FIT_FOR_32_PX = ("baseline", "cnn_mlp")  # others get the middle of a microwave
 def any_network(
     variant: str, wavelength: str, from_scratch: Callable[[str, ModelConfig], ExperimentConfig]
 ) -> ExperimentConfig:
-    """The config of the variant NAME, NAME-smoke, -paper or -kosiba on a sky's 64 px; cnn_mlp without a name."""
+    """The config of the variant NAME, or NAME-smoke, -reference, -paper, -kosiba, on a sky's 64 px; else cnn_mlp's."""
     name, _, change = variant.partition("-")
     if name == "smoke":
         name, change = "", "smoke"
@@ -155,9 +155,13 @@ def any_network(
     config = from_scratch(f"{name}_{wavelength}", ModelConfig(name, dict(_KWARGS_AT_64_PX.get(name, {}))))
     enlarged = config.data.centre_pixels == 32 and name not in _FIT_FOR_32_PX
     config.data.input_size = _INPUT_SIZES.get(name, 64 if enlarged else None)
-    return apply_variant(
-        config, change, {"smoke": shrink_to_smoke, "paper": use_paper_settings, "kosiba": use_kosiba_settings}
-    )
+    changes = {
+        "smoke": shrink_to_smoke,
+        "reference": use_reference_recipe,
+        "paper": use_paper_settings,
+        "kosiba": use_kosiba_settings,
+    }
+    return apply_variant(config, change, changes)
 
 
 def labelled_images(name: str, model: ModelConfig) -> ExperimentConfig:
@@ -189,13 +193,18 @@ def fine_tune(config: ExperimentConfig) -> None:
     config.lr_range.multiplier = 1.0
 
 
-def use_paper_settings(config: ExperimentConfig) -> None:
-    """Fomicheva (2025): the network as it is, 224 px, Adam at the range test's rate, decay 0.8 an epoch, batch 64."""
-    config.data.input_size = 224
-    config.model.kwargs = {}
+def use_reference_recipe(config: ExperimentConfig) -> None:
+    """Fomicheva (2025): Adam at the range test's rate, decay 0.8 an epoch; small rotations, flips and shifts."""
     config.augment = AugmentConfig(rotation_deg=15.0, flip=True, shift_fraction=20 / 224)
     config.lr_range.multiplier = 1.0
     config.optim = OptimConfig(schedule="exponential", decay_per_epoch=0.8)
+
+
+def use_paper_settings(config: ExperimentConfig) -> None:
+    """Fomicheva (2025) whole: the network as it is, 224 px, that recipe, batch 64."""
+    use_reference_recipe(config)
+    config.data.input_size = 224
+    config.model.kwargs = {}
     config.training.num_epochs = 20
 
 

@@ -20,11 +20,15 @@ _SPEC = importlib.util.spec_from_file_location(
 CONFIG = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(CONFIG)
 
-# Compiled for minutes; a smaller one of the same family is not.
+# Compiled for long; another one of the same family is not slow.
 SLOW = (
     "wide_resnet101_2",
     "spinalnet_resnet",
     "spinalnet_densenet",
+    "spinalnet_efficientnet",
+    "spinalnet_vgg",
+    "efficientnet_lite0",
+    "vit_b16",
     "resnet50",
     "vit_l16",
     "vgg19",
