@@ -10,8 +10,8 @@ vector arithmetic:
 2. A depthwise convolution is a sum of k x k shifted multiply-adds, forward and backward.
 3. A convolution on a map hardly larger than its kernel is a matrix product for each pixel of the kernel, on the part of
    the image that this pixel sees: on 2x2 pixels a 3x3 kernel under padding sees zeros 20 times out of 36.
-4. Max-pooling remembers which pixel of each window won; its gradient is a sum of shifted, masked copies (a tenth of
-   the time of XLA's select-and-scatter).
+4. Max-pooling remembers which pixel of each window won; its gradient is a sum of shifted, masked copies (the layer
+   by itself takes a tenth of the time of XLA's select-and-scatter).
 
 ``benchmarks/models.py`` measures them beside PyTorch.
 """
