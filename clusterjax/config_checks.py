@@ -103,6 +103,10 @@ def _check_types(config, path: str) -> None:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
             raise InputError(f"{where}={value!r} is of type {type(value).__name__}; use {names}")
+        if hint == dict[str, float]:
+            for key, number in value.items():
+                if not isinstance(key, str) or not isinstance(number, int | float):
+                    raise InputError(f"{where}[{key!r}]={number!r} must be a name and its number")
 
 
 def _check_together(config: ExperimentConfig) -> None:

@@ -1,11 +1,13 @@
 """The program: ``python -m clusterjax.main --config=configs/alexnet_ir.py``."""
 
+import ast
 import logging
 import os
 import pathlib
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -14,6 +16,27 @@ from ml_collections import config_flags
 from clusterjax.errors import InputError
 
 JOBS = ("all", "build", "lr_range_test", "train", "evaluate", "scan", "report", "compare")
+
+
+class _DictParser(flags.ArgumentParser):
+    """A Python dict, as in ``--config.model.kwargs="{'padding': 'VALID'}"``."""
+
+    syntactic_help = "a dict in Python's notation"
+
+    def parse(self, argument):
+        if isinstance(argument, dict):
+            return argument
+        try:
+            value = ast.literal_eval(argument)
+        except (SyntaxError, ValueError):
+            value = None
+        if not isinstance(value, dict):
+            raise ValueError("use a dict, as in \"{'cluster': 0.5}\"")
+        return value
+
+
+for _dict_type in (dict[str, float], dict[str, Any]):
+    config_flags.register_flag_parser_for_type(_dict_type, _DictParser())
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Experiment: a file of configs/, with :variant after it. --config.x.y=z overrides a field."

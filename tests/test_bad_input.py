@@ -22,6 +22,15 @@ from clusterjax.parallel import make_mesh
         ("--config.training.num_epochs=0", "config.training.num_epochs=0 must be above 0"),
         ("--config.model.name=alexnet", "config.model.name='alexnet' is unknown; use one of alexnet_vgg"),
         ("--config.data.builder=cifar", "config.data.builder='cifar' is unknown; use one of ir_cutouts"),
+        (
+            "--config.evaluation.sky_density_per_deg2={'cluster': -0.5}",
+            "config.evaluation.sky_density_per_deg2['cluster']=-0.5 must be 0 or above",
+        ),
+        (
+            "--config.training.class_weights={'cluster': 'a'}",
+            "class_weights['cluster']='a' must be a name and its number",
+        ),
+        ("--config.training.class_weights=3", "use a dict"),
         ("--config.optim.name=adm", "config.optim.name='adm' is unknown; use one of 'adam'"),
         ("--job=dance", "dance"),
         ("--checkpoint=nowhere", "--checkpoint goes with --job=evaluate or scan"),

@@ -37,8 +37,21 @@ def _degrees(value: float) -> str:
     return f"{value:.7f}"
 
 
+class _AsAsked:
+    """What services share that send one map, of the size asked for and about the very position."""
+
+    bands: tuple[str, ...]
+    units: str
+
+    def read(self, bodies: Sequence[pathlib.Path]) -> list[SkyMap]:
+        return [dataclasses.replace(read_sky_map(bodies, bands=self.bands), units=self.units)]
+
+    def asked_size(self, size: int) -> int:
+        return size
+
+
 @dataclasses.dataclass(frozen=True)
-class Hips2Fits:
+class Hips2Fits(_AsAsked):
     """One request a band, with an exact WCS: TAN, ICRS, the position in the middle, north up."""
 
     hips: tuple[str, ...]
@@ -54,15 +67,9 @@ class Hips2Fits:
         query |= {"projection": "TAN", "coordsys": "icrs", "ra": _degrees(ra_deg), "dec": _degrees(dec_deg)}
         return tuple(_with_query(self.url, hips=name, **query, format="fits") for name in self.hips)
 
-    def read(self, bodies: Sequence[pathlib.Path]) -> list[SkyMap]:
-        return [dataclasses.replace(read_sky_map(bodies, bands=self.bands), units=self.units)]
-
-    def asked_size(self, size: int) -> int:
-        return size
-
 
 @dataclasses.dataclass(frozen=True)
-class LegacyViewer:
+class LegacyViewer(_AsAsked):
     """One cube of all bands, at the co-adds' pixel scale."""
 
     layer: str = "unwise-neo7"
@@ -76,12 +83,6 @@ class LegacyViewer:
     def urls(self, ra_deg: float, dec_deg: float, size: int) -> tuple[str, ...]:
         query = {"ra": _degrees(ra_deg), "dec": _degrees(dec_deg), "layer": self.layer}
         return (_with_query(self.url, **query, pixscale=self.pixel_scale_arcsec, size=size),)
-
-    def read(self, bodies: Sequence[pathlib.Path]) -> list[SkyMap]:
-        return [dataclasses.replace(read_sky_map(bodies, bands=self.bands), units=self.units)]
-
-    def asked_size(self, size: int) -> int:
-        return size
 
 
 @dataclasses.dataclass(frozen=True)
