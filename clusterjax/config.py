@@ -174,6 +174,9 @@ class LrRangeConfig:
 
 @dataclasses.dataclass
 class TrainingConfig:
+    # An ensemble: so many networks, with the seeds seed, seed + 1, ...; scores are then their mean, with a spread.
+    num_members: int = 1
+    num_folds: int = 10  # of --job=cross_validate
     num_epochs: int = 10
     global_batch_size: int = 64
     eval_batch_size: int = 256
@@ -191,6 +194,8 @@ class EvaluationConfig:
     """From scores to probabilities, fitted on the validation split."""
 
     calibration: str = "platt"  # or temperature, isotonic; none: scores alone
+    # Monte Carlo dropout: scores are the mean of so many passes with other units dropped, with a spread; 0: no unit is
+    dropout_samples: int = 0
     # Of object types, as in {"cluster": 0.5}: probabilities in maps and of candidates are then those of a window of
     # such a sky, within search.match_radius_arcmin of the object; other types share the rest. Empty: the data set's.
     sky_density_per_deg2: dict[str, float] = dataclasses.field(default_factory=dict)

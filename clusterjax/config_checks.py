@@ -32,14 +32,17 @@ _POSITIVE = (
     "augment.scale", "optim.learning_rate", "optim.decay_per_epoch", "optim.grad_clip_norm", "optim.backbone_rate",
     "optim.step_epochs", "optim.step_factor", "optim.plateau_patience",
     "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex", "lr_range.multiplier",
-    "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
+    "training.num_members", "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
     "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
     "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
     "search.smoothing_pixels", "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
     "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
     "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
 )  # fmt: skip
-_NOT_NEGATIVE = ("optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay", "lr_range.validation_batches")
+_NOT_NEGATIVE = (
+    "optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay", "lr_range.validation_batches",
+    "evaluation.dropout_samples",
+)  # fmt: skip
 _NOT_NEGATIVE_EACH = ("training.class_weights", "evaluation.sky_density_per_deg2")  # of a dict's values
 _WITHIN = {
     "data.validation_fraction": (0.0, 0.9),
@@ -54,6 +57,7 @@ _WITHIN = {
     "augment.background": (0.0, 100.0),
     "training.label_smoothing": (0.0, 0.99),
     "training.label_noise": (0.0, 0.99),
+    "training.num_folds": (3, 1000),
     "optim.plateau_factor": (0.01, 0.99),
     "search.threshold": (0.0, 1.0),
     "search.min_valid_fraction": (0.0, 1.0),

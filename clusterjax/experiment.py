@@ -19,8 +19,10 @@ from clusterjax.models import create_model
 from clusterjax.models.pretrained import convert, flatten_names, read_weights, start_from
 from clusterjax.models.registry import model_entry
 from clusterjax.training.checkpoint import Checkpoints, find_checkpoint
+from clusterjax.training.ensemble import MemberScores, make_dropout_scores, make_member_scores, stack_trees
 from clusterjax.training.optim import make_optimizer
 from clusterjax.training.state import TrainState, create_state
+from clusterjax.training.step import make_predict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,8 @@ def dataset_facts(config: ExperimentConfig, builder) -> DatasetFacts:
 
 @dataclasses.dataclass
 class Network:
-    """A network with its weights, and what it needs to be used."""
+    """A network with its weights, and what it needs to be used; or an ensemble of ``num_members``, its arrays stacked
+    along a first axis."""
 
     graphdef: nnx.GraphDef
     state: TrainState
@@ -92,6 +95,23 @@ class Network:
     config: ExperimentConfig
     step: int = 0
     source: str = ""  # the checkpoint it came from
+    num_members: int | None = None  # None: one network, without that axis
+
+    def member_scores(self, *, dropout_samples: int = 0, preprocess: bool = True) -> MemberScores:
+        """``(params, model_state, images) -> scores (member, batch, class)``, of raw or of normalised images.
+
+        One member where there is no ensemble; ``dropout_samples`` of each, if any are asked for.
+        """
+        transform = self.facts.preprocess if preprocess else None
+        if dropout_samples:
+            return make_dropout_scores(
+                self.graphdef,
+                dropout_samples,
+                seed=self.config.seed,
+                num_members=self.num_members,
+                transform=transform,
+            )
+        return make_member_scores(make_predict(self.graphdef, transform), self.num_members)
 
     def about(self) -> dict[str, Any]:
         """What goes into a checkpoint so that it can be used alone."""
@@ -143,11 +163,17 @@ def start_from_pretrained(state: TrainState, config: ModelConfig) -> TrainState:
     return state.replace(**{name: jax.tree_util.tree_map_with_path(fill, tree) for name, tree in trees.items()})
 
 
+MEMBERS = "members"  # the folder of a workdir that holds those of an ensemble, 0, 1, ...: workdirs of their own
+
+
 def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) -> Network:
     """The network of a checkpoint, from the checkpoint alone: config and normalisation are in it.
 
-    Raises InputError where it cannot be read, or is of another model than ``expected``.
+    The workdir of an ensemble gives all members that have a checkpoint. Raises InputError where it cannot be read, or
+    is of another model than ``expected``.
     """
+    if (pathlib.Path(path) / MEMBERS).is_dir():
+        return _load_ensemble(pathlib.Path(path), mesh, expected)
     folder, step = find_checkpoint(path)
     with Checkpoints(folder) as checkpoints:
         about = checkpoints.about(step)
@@ -165,6 +191,24 @@ def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) 
         weights = checkpoints.restore(step, weights).state
     network.state = network.state.replace(**weights)
     return dataclasses.replace(network, step=step, source=str(folder / str(step)))
+
+
+def _load_ensemble(workdir: pathlib.Path, mesh: Mesh, expected: ExperimentConfig | None) -> Network:
+    folders = sorted((workdir / MEMBERS).glob("*/checkpoints"), key=lambda folder: int(folder.parent.name))
+    if not folders:
+        raise InputError(f"no checkpoint in {workdir / MEMBERS}; run --job=train first")
+    members = [load_network(folder, mesh, expected=expected) for folder in folders]
+    first = members[0]
+    for folder, member in zip(folders, members, strict=True):
+        if (member.config.model, member.facts.to_dict()) != (first.config.model, first.facts.to_dict()):
+            raise InputError(f"{folder.parent} is of another model or data set than {folders[0].parent}; remove one")
+    steps = "_".join(str(member.step) for member in members)
+    config = dataclasses.replace(
+        first.config, training=dataclasses.replace(first.config.training, num_members=len(members))
+    )
+    state = stack_trees([member.state for member in members])
+    source = str(workdir / MEMBERS / f"steps_{steps}")
+    return Network(first.graphdef, state, first.facts, config, first.step, source, num_members=len(members))
 
 
 def _describe(config: ExperimentConfig) -> str:

@@ -15,7 +15,7 @@ from ml_collections import config_flags
 
 from clusterjax.errors import InputError
 
-JOBS = ("all", "build", "lr_range_test", "train", "evaluate", "scan", "report", "compare")
+JOBS = ("all", "build", "lr_range_test", "train", "evaluate", "scan", "report", "cross_validate", "compare")
 
 
 class _DictParser(flags.ArgumentParser):
@@ -43,7 +43,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _JOB = flags.DEFINE_enum(
     "job", "all", JOBS,
-    "What to do; all does the others but the last in turn and skips what is done. "
+    "What to do; all does the others but the last two in turn and skips what is done. "
     "compare RUN RUN ...: of finished runs.",
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")

@@ -77,11 +77,11 @@ class _Cached:
         return record
 
 
-def _cached_if_small(source, config: DataConfig):
-    # Worker processes would hold a copy each.
-    if config.num_workers == 0 and len(source) * np.asarray(source[0]["image"]).nbytes <= _CACHE_BYTES:
-        return _Cached(source)
-    return source
+def keep_if_small(source, config: DataConfig):
+    """``source``, or what keeps its records in memory once they were read. Loaders of one such share them."""
+    if isinstance(source, _Cached) or not len(source) or config.num_workers:  # processes would hold a copy each
+        return source
+    return _Cached(source) if len(source) * np.asarray(source[0]["image"]).nbytes <= _CACHE_BYTES else source
 
 
 def make_train_loader(
@@ -115,7 +115,7 @@ def make_train_loader(
     num_hosts = jax.process_count()
     if len(source) < num_hosts:
         raise InputError(f"the training split has {len(source)} images; at least {num_hosts} (one a host) are needed")
-    source = _cached_if_small(source, config)
+    source = keep_if_small(source, config)
     noise = LabelNoise(label_noise, num_classes, seed) if label_noise else None
     read = _ReadRecord(source, all_features=False, label_noise=noise)
     if balanced:

@@ -39,6 +39,37 @@ class Source:
         return {name: np.array([_text(row[name]) for row in rows]) for name in names}
 
 
+@dataclasses.dataclass(frozen=True)
+class Subset:
+    """The records ``indices`` of a source, in that order."""
+
+    source: Any
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.source[self.indices[index]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Joined:
+    """The records of several sources, one source after the other."""
+
+    sources: Sequence[Any]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sources))
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        for source in self.sources:
+            if index < len(source):
+                return source[index]
+            index -= len(source)
+        raise IndexError(index)
+
+
 def open_source(builder, split: str) -> Source:
     """Open ``split`` of a built data set.
 

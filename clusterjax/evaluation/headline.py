@@ -168,3 +168,19 @@ def multiclass_headline(
         right = (called_class(probabilities) == label).astype(float)
         distance["accuracy_error"] = _paired_error(right - (label == commonest))
     return _build_table([network, majority, distance], _MULTICLASS_COLUMNS)
+
+
+def with_members(headline: Table, members: Table, number: int) -> Table:
+    """The headline of an ensemble, with the figures of its members (as from ``ensemble.member_table``) below its own.
+
+    Their row is of the kind 'members': means, and as errors the standard deviations over the ``number`` members.
+    """
+    row_of = {str(row["member"]): row for row in members}
+    row: dict = {"observer": f"one of its {number} members", "kind": "members", "draws": "these"}
+    for figure in members.colnames[1:]:
+        row |= {figure: row_of["mean"][figure], f"{figure}_error": row_of["std"][figure]}
+    errors = [f"{name}_error" for name in members.colnames[1:] if name in headline.colnames]
+    columns = list(dict.fromkeys([*headline.colnames[3:], *errors]))
+    first = {name: headline[0][name] for name in headline.colnames} | {"observer": f"{headline[0]['observer']}, mean"}
+    rest = [{name: each[name] for name in headline.colnames} for each in headline[1:]]
+    return _build_table([first, row, *rest], columns)

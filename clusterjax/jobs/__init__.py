@@ -11,8 +11,10 @@ import jax
 from clusterjax.config import ExperimentConfig
 from clusterjax.experiment import load_network
 from clusterjax.jobs.comparing import compare as compare
+from clusterjax.jobs.cross_validation import cross_validate
 from clusterjax.jobs.data_card import write_data_card
-from clusterjax.jobs.learning import build, find_learning_rate, train
+from clusterjax.jobs.learning import build, find_learning_rate
+from clusterjax.jobs.members import train
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate
 from clusterjax.jobs.searching import can_scan, scan
@@ -33,6 +35,7 @@ _JOBS = {
     "evaluate": evaluate,
     "scan": scan,
     "report": report,
+    "cross_validate": cross_validate,
 }
 
 
@@ -61,7 +64,7 @@ def run(
     workdir = pathlib.Path("runs") / config.name if workdir is None else workdir
     open_workdir(workdir)
     jax.config.update("jax_compilation_cache_dir", str((workdir.parent / "compilation_cache").resolve()))
-    if job in ("all", "lr_range_test", "train"):
+    if job in ("all", "lr_range_test", "train", "cross_validate"):
         keep_config(workdir, config)
     session = Session(config, workdir, mesh, network)
     if job != "all":

@@ -5,15 +5,16 @@ import itertools
 import json
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from clu import parameter_overview
 
-from clusterjax.config import TrainingConfig
+from clusterjax.config import ExperimentConfig, TrainingConfig
 from clusterjax.data.device_augment import make_train_transform
-from clusterjax.data.loader import make_eval_loader, make_train_loader
+from clusterjax.data.loader import keep_if_small, make_eval_loader, make_train_loader
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.experiment import DatasetFacts, Network, create_network, dataset_facts, make_builder
@@ -28,7 +29,7 @@ from clusterjax.training.loop import TrainingRun
 from clusterjax.training.loop import train as run_training
 from clusterjax.training.lr_range import LrRangeResult, lr_range_test
 from clusterjax.training.schedules import Plateau, make_backbone_schedule, make_schedule
-from clusterjax.training.step import make_eval_step, make_train_step
+from clusterjax.training.step import Update, compile_update, make_eval_step, make_update, with_seed
 
 # Of the training config, besides the batch size
 _CHANGE_THE_LOSS = ("label_smoothing", "label_noise", "class_weights", "balanced_batches")
@@ -47,20 +48,45 @@ def build(session: Session):
 
 
 @dataclasses.dataclass
-class _Learning:
-    """What the range test and training share: above all one compiled train step."""
+class Learning:
+    """What the range test and the training of all members share: above all one compiled update."""
 
-    network: Network
-    train_step: Callable
-    make_loader: Callable  # seed -> Grain dataset of batches
-    num_train: int
-    builder: object
+    network: Network  # with the session's seed
+    update: Update
+    compiled_update: Update
+    eval_step: Callable
+    source: Any  # the training split, in memory if it is small
+    validation: Any
+
+    def train_step(self, mesh, seed: int) -> Callable:
+        """``(state, batch) -> (state, scalars)`` of the run with that seed."""
+        return with_seed(self.compiled_update, mesh, seed)
+
+    def make_loader(self, config: ExperimentConfig, *, seed: int, source=None):
+        """Batches of the training split, or of another source."""
+        return make_train_loader(
+            self.source if source is None else source,
+            config.data,
+            seed=seed,
+            batch_size=config.training.global_batch_size // jax.process_count(),
+            augment=config.augment,
+            preprocess=self.network.facts.preprocess,
+            balanced=config.training.balanced_batches,
+            label_noise=config.training.label_noise,
+            num_classes=len(self.network.facts.class_names),
+        )
+
+    def validation_batches(self, config: ExperimentConfig, source=None):
+        """Batches of the validation split, or of another source."""
+        source = self.validation if source is None else source
+        return make_eval_loader(source, config.data, batch_size=config.training.eval_batch_size)
 
 
-def _set_up(session: Session) -> _Learning:
+def set_up(session: Session) -> Learning:
+    """The data, a fresh network, and the update that it learns by. Raises InputError for batches that do not fit."""
     config, builder = session.config, build(session)
     facts = dataset_facts(config, builder)
-    source = open_source(builder, "train")
+    source = keep_if_small(open_source(builder, "train"), config.data)
     training, num_devices = config.training, session.mesh.size
     check_divisible("config.training.global_batch_size", training.global_batch_size, num_devices)
     check_divisible("config.training.eval_batch_size", training.eval_batch_size, num_devices)
@@ -70,30 +96,21 @@ def _set_up(session: Session) -> _Learning:
             "images; use a smaller batch"
         )
     network, tx = create_network(config, facts, session.mesh)
-    train_step = make_train_step(
+    update = make_update(
         network.graphdef,
         tx,
-        session.mesh,
-        seed=config.seed,
         prepare=_make_prepare(config, facts),
         label_smoothing=training.label_smoothing,
         class_weights=_class_weights(training, facts.class_names),
     )
-
-    def make_loader(seed: int):
-        return make_train_loader(
-            source,
-            config.data,
-            seed=seed,
-            batch_size=training.global_batch_size // jax.process_count(),
-            augment=config.augment,
-            preprocess=facts.preprocess,
-            balanced=training.balanced_batches,
-            label_noise=training.label_noise,
-            num_classes=len(facts.class_names),
-        )
-
-    return _Learning(network, train_step, make_loader, len(source), builder)
+    return Learning(
+        network,
+        update,
+        compile_update(update, session.mesh),
+        make_eval_step(network.graphdef, session.mesh, facts.preprocess),
+        source,
+        open_source(builder, "validation"),
+    )
 
 
 def _class_weights(training: TrainingConfig, class_names: Sequence[str]) -> list[float] | None:
@@ -113,7 +130,7 @@ def _make_prepare(config, facts: DatasetFacts):
     return make_train_transform(facts.preprocess, config.augment)
 
 
-def find_learning_rate(session: Session, learning: _Learning | None = None) -> float:
+def find_learning_rate(session: Session, learning: Learning | None = None) -> float:
     """The LR range test; its answer is kept in lr_range/lr_range.json and used from there."""
     config = session.config
     path = session.folder("lr_range") / "lr_range.json"
@@ -126,13 +143,13 @@ def find_learning_rate(session: Session, learning: _Learning | None = None) -> f
     if is_done(path, made_from):
         result = LrRangeResult(**{k: v for k, v in json.loads(path.read_text()).items() if k != "made_from"})
     else:
-        learning = learning or _set_up(session)
+        learning = learning or set_up(session)
         say("LR range test: {num_steps} steps, {lr_min:g} to {lr_max:g}".format(**vars(config.lr_range)))
         # A loader with another seed: other batches than training begins with.
-        batches = iter(learning.make_loader(config.seed + 1))
+        batches = iter(learning.make_loader(config, seed=config.seed + 1))
         batches = (to_global({name: batch[name] for name in STEP_FIELDS}, session.mesh) for batch in batches)
         result = lr_range_test(
-            learning.train_step, learning.network.state, batches, config.lr_range,
+            learning.train_step(session.mesh, config.seed), learning.network.state, batches, config.lr_range,
             validation_loss=_validation_loss(session, learning),
         )  # fmt: skip
         write_json(path, {**dataclasses.asdict(result), "made_from": made_from})
@@ -144,22 +161,13 @@ def find_learning_rate(session: Session, learning: _Learning | None = None) -> f
     return result.suggestion
 
 
-def _validation_loss(session: Session, learning: _Learning) -> Callable | None:
+def _validation_loss(session: Session, learning: Learning) -> Callable | None:
     """State -> mean loss of the first ``lr_range.validation_batches`` batches of validation; None where that is 0."""
     num = session.config.lr_range.validation_batches
     if not num:
         return None
-    eval_step, validation = _make_validation(session, learning)
-    batches = list(itertools.islice(validation, num))
-    return lambda state: run_evaluation(eval_step, state, batches, session.mesh)[0]["loss"]
-
-
-def _make_validation(session: Session, learning: _Learning) -> tuple[Callable, Iterable]:
-    """The compiled evaluation step and the batches of the validation split."""
-    config, network = session.config, learning.network
-    source = open_source(learning.builder, "validation")
-    batches = make_eval_loader(source, config.data, batch_size=config.training.eval_batch_size)
-    return make_eval_step(network.graphdef, session.mesh, network.facts.preprocess), batches
+    batches = list(itertools.islice(learning.validation_batches(session.config), num))
+    return lambda state: run_evaluation(learning.eval_step, state, batches, session.mesh)[0]["loss"]
 
 
 def is_trained(session: Session) -> bool:
@@ -177,40 +185,53 @@ def train(session: Session) -> None:
     if is_trained(session):
         say(f"training is finished; remove {session.workdir / 'checkpoints'} to train again")
         return
-    learning = _set_up(session)
-    network, mesh, training = learning.network, session.mesh, config.training
+    learning = set_up(session)
     rate = config.optim.learning_rate
     if rate is None:
         rate = find_learning_rate(session, learning)
-    steps_per_epoch = learning.num_train // training.global_batch_size
-    overview = session.workdir / "parameters.txt"
-    overview.write_text(
-        parameter_overview.get_parameter_overview(jax.tree.map(np.asarray, network.state.params)) + "\n"
-    )
-    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(network.state.params))
-    say(
-        f"training {config.model.name}: {num_parameters:,} parameters, {learning.num_train} images, "
-        f"{steps_per_epoch} steps an epoch, {mesh.size} device{'s' * (mesh.size > 1)}"
-    )
-    eval_step, validation = _make_validation(session, learning)
+    describe(session, learning)
     with Checkpoints(session.workdir / "checkpoints") as checkpoints:
-        run_training(
-            TrainingRun(
-                state=network.state,
-                train_step=learning.train_step,
-                eval_step=eval_step,
-                batches=iter(learning.make_loader(config.seed)),
-                validation=validation,
-                schedule=make_schedule(
-                    config.optim, learning_rate=rate, steps_per_epoch=steps_per_epoch, num_epochs=training.num_epochs
-                ),
-                plateau=Plateau.from_config(config.optim, rate),
-                backbone_schedule=make_backbone_schedule(config.optim, steps_per_epoch=steps_per_epoch),
-                steps_per_epoch=steps_per_epoch,
-                config=training,
-                checkpoints=checkpoints,
-                mesh=mesh,
-                about=network.about(),
-            ),
-            session.workdir,
-        )
+        run_training(make_run(session, learning, learning.network, rate, checkpoints), session.workdir)
+
+
+def describe(session: Session, learning: Learning) -> None:
+    """On the console, and the parameters in parameters.txt."""
+    params = learning.network.state.params
+    overview = parameter_overview.get_parameter_overview(jax.tree.map(np.asarray, params))
+    (session.workdir / "parameters.txt").write_text(overview + "\n")
+    say(
+        f"training {session.config.model.name}: {sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters, "
+        f"{len(learning.source)} images, {len(learning.source) // session.config.training.global_batch_size} steps an "
+        f"epoch, {session.mesh.size} device{'s' * (session.mesh.size > 1)}"
+    )
+
+
+def make_run(
+    session: Session, learning: Learning, network: Network, rate: float, checkpoints: Checkpoints,
+    *, source=None, validation=None, epoch_size: int | None = None,
+) -> TrainingRun:  # fmt: skip
+    """The run of the session's config and seed, on the training and the validation split or other sources.
+
+    An epoch is as many examples as the source has, or ``epoch_size``.
+    """
+    config, mesh = session.config, session.mesh
+    if epoch_size is None:
+        epoch_size = len(learning.source if source is None else source)
+    steps_per_epoch = epoch_size // config.training.global_batch_size
+    return TrainingRun(
+        state=network.state,
+        train_step=learning.train_step(mesh, config.seed),
+        eval_step=learning.eval_step,
+        batches=iter(learning.make_loader(config, seed=config.seed, source=source)),
+        validation=learning.validation_batches(config, validation),
+        schedule=make_schedule(
+            config.optim, learning_rate=rate, steps_per_epoch=steps_per_epoch, num_epochs=config.training.num_epochs
+        ),
+        plateau=Plateau.from_config(config.optim, rate),
+        backbone_schedule=make_backbone_schedule(config.optim, steps_per_epoch=steps_per_epoch),
+        steps_per_epoch=steps_per_epoch,
+        config=config.training,
+        checkpoints=checkpoints,
+        mesh=mesh,
+        about=network.about(),
+    )

@@ -15,12 +15,13 @@ from clusterjax.config import ExperimentConfig, from_json
 from clusterjax.data.sources import Source, open_source
 from clusterjax.errors import InputError
 from clusterjax.evaluation.headline import PUBLISHED
-from clusterjax.experiment import make_builder
+from clusterjax.experiment import MEMBERS, make_builder
+from clusterjax.jobs.cross_validation import FOLDER as CROSS_VALIDATION
 from clusterjax.jobs.scoring import CLASSICAL, classical_column
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
 from clusterjax.jobs.session import Session
 from clusterjax.report.console import headline_text, paths_text
-from clusterjax.report.contents import Gallery, LrRange, Predictions, Report, Survey
+from clusterjax.report.contents import CrossValidation, Gallery, LrRange, Predictions, Report, Survey
 from clusterjax.report.galleries import choose_examples, make_gallery
 from clusterjax.report.html import write_report
 from clusterjax.sky.catalogues import read_table
@@ -41,16 +42,17 @@ def report(session: Session) -> None:
         "scores of the test split": workdir / "evaluation" / "predictions_test.fits",
         "probability map": workdir / "scan" / "score.fits",
         "candidates": workdir / "scan" / "candidates.fits",
-        "checkpoints": workdir / "checkpoints",
+        "checkpoints": workdir / ("checkpoints" if (workdir / "checkpoints").exists() else MEMBERS),
     }
     print("\n" + paths_text({name: path for name, path in paths.items() if path.exists()}), flush=True)
 
 
 def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
     run_config = from_json((workdir / "config.json").read_text()) if (workdir / "config.json").exists() else config
-    history = read_metrics(workdir)
+    history = _history(workdir)
     metrics = _read_json(workdir / "evaluation" / "metrics.json")
-    if not history and metrics is None and not (workdir / "scan" / "summary.json").exists():
+    made = (workdir / "scan" / "summary.json", workdir / CROSS_VALIDATION / "folds.fits")
+    if not history and metrics is None and not any(path.exists() for path in made):
         raise InputError(f"nothing to report in {workdir}; run --job=train, evaluate or scan first")
     predictions, galleries = _scores(workdir, run_config, metrics)
     headline = workdir / "evaluation" / "headline.ecsv"
@@ -66,7 +68,33 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         galleries=galleries,
         natural_colour=run_config.data.builder == "labelled_images",
         survey=_survey(workdir, config),
+        members=_optional_table(workdir / "evaluation" / "members.fits"),
+        cross_validation=_cross_validation(workdir / CROSS_VALIDATION),
     )
+
+
+def _history(workdir: pathlib.Path) -> list[dict]:
+    """The rows of metrics.jsonl; of an ensemble the mean over the members that took the step."""
+    folders = sorted((workdir / MEMBERS).glob("[0-9]*"))
+    if not folders:
+        return read_metrics(workdir)
+    rows: dict[tuple, list[dict]] = {}
+    for folder in folders:
+        for row in read_metrics(folder):
+            rows.setdefault((row["step"], row["split"]), []).append(row)
+    return [
+        {
+            name: value if isinstance(value, str) else float(np.mean([row[name] for row in same]))
+            for name, value in same[0].items()
+        }
+        for _, same in sorted(rows.items(), key=lambda item: item[0])
+    ]
+
+
+def _cross_validation(folder: pathlib.Path) -> CrossValidation | None:
+    if not (folder / "folds.fits").exists():
+        return None
+    return CrossValidation(read_table(folder / "predictions.fits"), read_table(folder / "folds.fits"))
 
 
 def _read_json(path: pathlib.Path) -> dict | None:

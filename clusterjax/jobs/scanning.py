@@ -3,7 +3,9 @@
 import functools
 import pathlib
 
+import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 from clusterjax.config import SearchConfig
 from clusterjax.errors import InputError
@@ -15,19 +17,27 @@ from clusterjax.search.scan import make_score_windows, scan_map
 from clusterjax.search.tiles import scan_tiles
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
-from clusterjax.training.step import make_dense_predict, make_predict
+from clusterjax.training.ensemble import make_member_scores, mean_and_spread, member_of
+from clusterjax.training.step import make_dense_predict
 
 PIECE_BYTES = 2**29  # about what a dense evaluation takes of the memory at a time
 
 
 def search_map(
-    network: Network, sky: SkyMap | MapReader, config: SearchConfig, mesh, *, folder: pathlib.Path | None = None
+    network: Network,
+    sky: SkyMap | MapReader,
+    config: SearchConfig,
+    mesh,
+    *,
+    dropout_samples: int = 0,
+    folder: pathlib.Path | None = None,
 ) -> ProbabilityMap:
     """Scan ``sky`` with the network, its own window size and normalisation, by ``config.method``.
 
-    Finished tiles are kept in ``folder``.
+    Of an ensemble, or with ``dropout_samples``, the map has the mean score and its spread. Finished tiles are kept in
+    ``folder``.
     """
-    dense, why = choose_dense(network, config)
+    dense, why = choose_dense(network, config, dropout_samples=dropout_samples)
     say(f"scanning by {'windows' if dense is None else 'dense evaluation'}: {why}")
     size = network.facts.image_size
     windows = {"size": size, "stride": config.stride, "min_valid_fraction": config.min_valid_fraction}
@@ -37,12 +47,12 @@ def search_map(
         )
     else:
         positive = network.facts.class_index(config.positive_class)
-        predict_classes = make_predict(network.graphdef)
+        member_scores = network.member_scores(dropout_samples=dropout_samples, preprocess=False)
         params, model_state = network.state.params, network.state.model_state
         transform = network.facts.preprocess
 
         def predict(images):
-            return predict_classes(params, model_state, images)[:, positive]
+            return _score_and_spread(member_scores(params, model_state, images)[..., positive])
 
         score_piece = functools.partial(
             scan_map, predict, **windows, batch_size=config.batch_size, transform=transform, mesh=mesh,
@@ -51,11 +61,18 @@ def search_map(
     return scan_tiles(score_piece, sky, **windows, folder=folder)
 
 
-def choose_dense(network: Network, config: SearchConfig) -> tuple[DenseScore | None, str]:
+def _score_and_spread(scores: Float[Array, "member *rest"]) -> Float[Array, "..."]:
+    """(*rest) of one member, else (*rest, 2): mean and standard deviation."""
+    return scores[0] if len(scores) == 1 else jnp.stack(mean_and_spread(scores), axis=-1)
+
+
+def choose_dense(network: Network, config: SearchConfig, *, dropout_samples: int = 0) -> tuple[DenseScore | None, str]:
     """(the dense evaluation or None, why), by ``config.method``; InputError where it is asked for and cannot be."""
     if config.method == "windows":
         return None, "config.search.method='windows'"
     try:
+        if dropout_samples:
+            raise InputError("config.evaluation.dropout_samples drops other units in each window")
         dense, saving = make_dense_score(network, config)
     except InputError as error:
         if config.method == "dense":
@@ -75,7 +92,8 @@ def make_dense_score(network: Network, config: SearchConfig) -> tuple[DenseScore
     facts.preprocess.check_pixelwise(facts.image_size)
     border, before, window = facts.preprocess.margin(facts.image_size)
     params, model_state = network.state.params, network.state.model_state
-    model = nnx.merge(network.graphdef, params, model_state, copy=True)
+    one = (params, model_state) if network.num_members is None else member_of((params, model_state), 0)
+    model = nnx.merge(network.graphdef, *one, copy=True)
     plan = plan_dense(model, window=window, stride=config.stride, num_bands=len(facts.bands))
     predict = make_dense_predict(network.graphdef, plan)
     after = facts.image_size - window - before - 2 * border
@@ -83,7 +101,10 @@ def make_dense_score(network: Network, config: SearchConfig) -> tuple[DenseScore
     def score(pixels):
         pixels = facts.preprocess.normalise(pixels)
         pixels = pixels[:, before : pixels.shape[1] - after, before : pixels.shape[2] - after]
-        return predict(params, model_state, pixels)[..., positive]
+        scores = make_member_scores(predict, network.num_members)(params, model_state, pixels)
+        return _score_and_spread(scores[..., positive])
 
     halo = plan.halo + facts.image_size - window
-    return DenseScore(score, plan.extent_step, halo, plan.largest_extent(PIECE_BYTES)), plan.saving
+    has_spread = (network.num_members or 1) > 1
+    dense = DenseScore(score, plan.extent_step, halo, plan.largest_extent(PIECE_BYTES), has_spread)
+    return dense, plan.saving

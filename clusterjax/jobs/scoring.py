@@ -10,10 +10,12 @@ from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.evaluation.aperture_count import fit_aperture_count
 from clusterjax.evaluation.binary import binary_metrics, fit_threshold
-from clusterjax.evaluation.headline import PUBLISHED, Observer, binary_headline, multiclass_headline
+from clusterjax.evaluation.ensemble import member_table
+from clusterjax.evaluation.headline import PUBLISHED, Observer, binary_headline, multiclass_headline, with_members
 from clusterjax.evaluation.matched_filter import MatchedFilterObserver, fit_matched_filter
 from clusterjax.evaluation.multiclass import multiclass_metrics
-from clusterjax.jobs.calibrating import calibrate, calibration_inputs, scores_of
+from clusterjax.experiment import Network
+from clusterjax.jobs.calibrating import calibrate, calibration_inputs, column_names, scores_of
 from clusterjax.jobs.learning import build
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
@@ -21,6 +23,7 @@ from clusterjax.report.console import headline_text
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.filters import matched_filter
 from clusterjax.sky.catalogues import write_table
+from clusterjax.training.ensemble import make_ensemble_eval_step, mean_and_spread
 from clusterjax.training.evaluate import evaluate as run_evaluation
 from clusterjax.training.step import make_eval_step
 
@@ -30,6 +33,7 @@ HELD_OUT = "test_"  # the beginning of the name of a split of a catalogue that w
 CLASSICAL = {"aperture_count": "aperture count", "matched_filter": "matched filter"}
 CLASSICAL_TRAINING_CUTOUTS = 12_000
 INFRARED_BANDS = ("W1", "W2")
+SPREAD = "spread"  # the column of the standard deviation of the members' scores
 _PART = 1024
 
 
@@ -50,6 +54,7 @@ def evaluate(session: Session) -> None:
         "checkpoint": network.source,
         "data": builder.info.full_name,
         "calibration": calibration_inputs(session.config),
+        **scores_inputs(session.config),
     }
     if is_done(folder / "metrics.json", made_from):
         say(f"evaluation of {network.source} is done: {folder}")
@@ -62,14 +67,16 @@ def evaluate(session: Session) -> None:
         )
     check_divisible("config.training.eval_batch_size", session.config.training.eval_batch_size, session.mesh.size)
     say(f"evaluating {network.source}")
-    eval_step = make_eval_step(network.graphdef, session.mesh, network.facts.preprocess)
+    eval_step = _make_eval_step(session, network)
     classical = fit_classical(builder)
-    tables, losses = {}, {}
+    tables, losses, members = {}, {}, {}
     for split in (*SPLITS, *(name for name in builder.info.splits if name.startswith(HELD_OUT))):
         source = open_source(builder, split)
         batches = make_eval_loader(source, session.config.data, batch_size=session.config.training.eval_batch_size)
         losses[split], columns = run_evaluation(eval_step, network.state, batches, session.mesh)
-        tables[split] = _predictions(columns, features, network.facts.class_names)
+        if columns["scores"].ndim == 3:
+            members[split] = columns["scores"]
+        tables[split] = predictions_table(columns, features, network.facts.class_names)
         if classical is not None:
             column, observer = classical
             if isinstance(observer, MatchedFilterObserver):
@@ -82,6 +89,10 @@ def evaluate(session: Session) -> None:
         write_table(folder / f"predictions_{split}", table)
     metrics = _metrics(tables, losses, network.facts.class_names)
     headline = make_headline(tables["test"], metrics, network.config.model.name, network.facts.class_names)
+    for path in folder.glob("members*"):  # of an earlier evaluation
+        path.unlink()
+    if members:
+        headline = _show_members(folder, tables, members, headline, network)
     headline.write(folder / "headline.ecsv", overwrite=True)
     write_json(folder / "metrics.json", {"made_from": made_from, **metrics})
     print(headline_text(headline), flush=True)
@@ -116,9 +127,40 @@ def _score_in_parts(observer: Callable, source) -> np.ndarray:
     return np.concatenate([observer(np.stack([source[i]["image"] for i in part])) for part in parts])
 
 
-def _predictions(columns: dict[str, np.ndarray], features, class_names) -> Table:
-    """A row an example: what the data set knows of it, and ``score`` (two classes) or ``score_<class>`` for each."""
-    scores = columns.pop("scores")
+def scores_inputs(config) -> dict:
+    """What scores are made of besides the checkpoint; said only where it is not the usual."""
+    return {"dropout_samples": config.evaluation.dropout_samples} if config.evaluation.dropout_samples else {}
+
+
+def _make_eval_step(session: Session, network: Network) -> Callable:
+    samples = session.config.evaluation.dropout_samples
+    if network.num_members is None and not samples:
+        return make_eval_step(network.graphdef, session.mesh, network.facts.preprocess)
+    return make_ensemble_eval_step(network.member_scores(dropout_samples=samples), session.mesh)
+
+
+def _show_members(folder, tables: dict[str, Table], members: dict[str, np.ndarray], headline: Table, network) -> Table:
+    """Write members_<split> (each member's scores) and members (its figures on the test split); the headline with
+    their mean and standard deviation."""
+    class_names, number = network.facts.class_names, members["test"].shape[1]
+    for split, scores in members.items():
+        of_members = tables[split][[name for name in ("object_id", "label") if name in tables[split].colnames]]
+        for i in range(number):
+            for k, name in enumerate(column_names("score", class_names)):
+                of_members[f"{name}_{i}"] = scores[:, i, k + (len(class_names) == 2)]
+        write_table(folder / f"members_{split}", of_members)
+    names = [f"member {i}" for i in range(number)]
+    figures = member_table(np.asarray(tables["test"]["label"]), members["test"], names, class_names)
+    write_table(folder / "members", figures)
+    return with_members(headline, figures, number)
+
+
+def predictions_table(columns: dict[str, np.ndarray], features, class_names) -> Table:
+    """A row an example: what the data set knows of it, and ``score`` (two classes) or ``score_<class>`` for each; of
+    several members their mean, and ``spread``, their standard deviation (of the class called)."""
+    scores, spread = columns.pop("scores"), None
+    if scores.ndim == 3:
+        scores, spread = mean_and_spread(np.moveaxis(scores, 1, 0))
     table = Table({name: values for name, values in columns.items() if values.ndim == 1})
     if "object_type" in table.colnames:
         table["object_type"] = np.asarray(features["object_type"].names)[table["object_type"]]
@@ -127,6 +169,10 @@ def _predictions(columns: dict[str, np.ndarray], features, class_names) -> Table
     else:
         for i, name in enumerate(class_names):
             table[f"score_{name}"] = scores[:, i]
+    if spread is not None:
+        called = spread[:, 1] if len(class_names) == 2 else spread[np.arange(len(spread)), scores.argmax(1)]
+        table[SPREAD] = called.astype(np.float32)
+        table[SPREAD].description = "standard deviation of the score over the members"
     return table
 
 

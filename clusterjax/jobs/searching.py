@@ -17,6 +17,7 @@ from clusterjax.experiment import Network
 from clusterjax.jobs.calibrating import find_calibration
 from clusterjax.jobs.map_checks import warn_of_differences
 from clusterjax.jobs.scanning import search_map
+from clusterjax.jobs.scoring import scores_inputs
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
@@ -56,6 +57,7 @@ def scan(session: Session) -> None:
         "checkpoint": network.source,
         "search": dataclasses.asdict(config.search),
         "calibration": calibration and calibration.to_dict(),
+        **scores_inputs(config),
         "simulation": None if config.search.images or config.sky is None else dataclasses.asdict(config.sky),
     }
     if is_done(folder / "summary.json", made_from):
@@ -67,7 +69,10 @@ def scan(session: Session) -> None:
     if resumed:
         say(f"going on with a scan that was stopped: {tiles}")
     started = time.perf_counter()
-    probability_map = search_map(network, sky, config.search, session.mesh, folder=tiles)
+    probability_map = search_map(
+        network, sky, config.search, session.mesh,
+        dropout_samples=config.evaluation.dropout_samples, folder=tiles,
+    )  # fmt: skip
     seconds = time.perf_counter() - started
     num_windows = int(np.isfinite(probability_map.score).sum())
     rate = "the rest of a scan" if resumed else f"{num_windows / seconds:.0f} windows/s, compilation included"

@@ -16,6 +16,7 @@ from clusterjax.experiment import Network, load_network
 _FREE_FIELDS = (
     "search.", "evaluation.", "data.data_dir", "data.num_processes", "data.num_workers", "data.num_read_threads",
     *(f"data.survey.{name}" for name in ("cache_dir", "offline", "per_host", "attempts", "timeout_s", "mirrors")),
+    "training.num_members", "training.num_folds",
     "training.eval_batch_size", "training.checkpoint_every_steps", "training.log_every_steps",
 )  # fmt: skip
 
@@ -30,9 +31,10 @@ class Session:
     network: Network | None = None
 
     def trained_network(self) -> Network:
-        """The network of ``--checkpoint``, else of least validation loss in the workdir."""
+        """The network of ``--checkpoint``, else of least validation loss in the workdir, or the ensemble there."""
         if self.network is None:
-            self.network = load_network(self.workdir / "checkpoints", self.mesh, expected=self.config)
+            path = self.workdir / "checkpoints" if self.config.training.num_members == 1 else self.workdir
+            self.network = load_network(path, self.mesh, expected=self.config)
         return self.network
 
     def folder(self, name: str) -> pathlib.Path:

@@ -146,6 +146,14 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True)
+class CrossValidation:
+    """``predictions`` of all folds (fold, label, score or score_<class>), ``figures`` a row a fold, mean and std."""
+
+    predictions: Table
+    figures: Table
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """One run, as its report tells it. Nested dicts in ``provenance`` become sections of the last table."""
 
@@ -162,4 +170,6 @@ class Report:
     survey: Survey | None = None
     dataset: DatasetCard | None = None
     comparison: Comparison | None = None
+    members: Table | None = None  # of an ensemble, as from evaluation.ensemble.member_table
+    cross_validation: CrossValidation | None = None
     warnings: Sequence[str] = ()

@@ -21,6 +21,7 @@ from clusterjax.report.galleries import gallery_blocks
 from clusterjax.report.images import false_colour, fit_stretch, png_to_jpeg
 from clusterjax.report.learning import learning_section
 from clusterjax.report.map_pictures import candidate_pictures
+from clusterjax.report.members import cross_validation_section, members_section
 from clusterjax.report.multiclass import multiclass_section
 from clusterjax.report.scores import binary_section
 from clusterjax.report.survey import survey_section
@@ -67,6 +68,10 @@ def _sections(report: Report) -> list[Section]:
     if report.predictions is not None and len(report.predictions.table):
         build = binary_section if report.predictions.is_binary else multiclass_section
         sections += [build(report.predictions), calibration_section(report.predictions)]
+        if report.members is not None:
+            sections.append(members_section(report.predictions, report.members))
+    if report.cross_validation is not None:
+        sections.append(cross_validation_section(report.cross_validation))
     galleries = gallery_blocks(report.galleries, natural=report.natural_colour)
     if galleries:
         lead = "All under one stretch, so that they can be compared; the number is the network's score."
@@ -213,7 +218,12 @@ def _page(report: Report, sections, pictures, figure_files, table_files) -> str:
     headline = None
     if report.headline is not None and len(report.headline):
         names, rows = headline_cells(report.headline)
-        headline = {"names": names, "rows": rows, "has_other": any(row.draws == "other" for row in rows)}
+        headline = {
+            "names": names,
+            "rows": rows,
+            "has_other": any(row.draws == "other" for row in rows),
+            "has_members": any(row.kind == "members" for row in rows),
+        }
     return environment.get_template("page.html").render(
         report=report,
         headline=headline,

@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float
 
 from clusterjax.search.parameters import lift_parameters
-from clusterjax.search.scan import warn_of_nan
+from clusterjax.search.scan import map_of_planes
 from clusterjax.search.windows import WindowGrid
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
@@ -26,7 +26,8 @@ from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 class DenseScore:
     """Scores all windows of a piece of a map.
 
-    ``score`` is jax-traceable: raw pixels (batch, y, x, band), NaN where not valid, to scores (batch, ny, nx). A piece
+    ``score`` is jax-traceable: raw pixels (batch, y, x, band), NaN where not valid, to scores (batch, ny, nx); with
+    ``has_spread`` to scores and spreads (batch, ny, nx, 2). A piece
     is an extent, in which windows begin every ``stride`` pixels, of a multiple of ``extent_step`` pixels and at most
     ``max_extent``, which bounds the memory, and ``halo`` pixels more.
     """
@@ -35,6 +36,7 @@ class DenseScore:
     extent_step: int
     halo: int
     max_extent: int
+    has_spread: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +134,7 @@ def scan_map_dense(
     if score_pieces is None:
         score_pieces = make_score_pieces(dense, mesh)
     devices = 1 if mesh is None else mesh.shape["data"]
-    score = np.full(grid.shape, np.nan, np.float32)
+    planes = np.full((*grid.shape, 2) if dense.has_spread else grid.shape, np.nan, np.float32)
     pending = collections.deque()
     with tqdm.tqdm(total=int(scored.sum()), desc="scan", unit="window", disable=progress is not True) as bar:
 
@@ -141,7 +143,7 @@ def scan_map_dense(
             for piece, result in zip(pieces, np.asarray(results), strict=False):
                 wanted = scored[piece]
                 ny, nx = wanted.shape
-                score[piece] = np.where(wanted, result[:ny, :nx], np.float32(np.nan))
+                planes[piece][wanted] = result[:ny, :nx][wanted]
                 bar.update(int(wanted.sum()))
                 if callable(progress):
                     progress(int(wanted.sum()))
@@ -154,5 +156,4 @@ def scan_map_dense(
                 fetch()
         while pending:
             fetch()
-    warn_of_nan(score[scored])
-    return ProbabilityMap(score, valid_fraction, grid.wcs(sky.wcs), size, stride)
+    return map_of_planes(planes, scored, valid_fraction, grid.wcs(sky.wcs), size, stride)

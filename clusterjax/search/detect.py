@@ -34,6 +34,7 @@ _COLUMNS = (
     ("area_arcmin2", np.float32, u.arcmin**2, "area above the threshold that holds the peak"),
     ("valid_fraction", np.float32, None, "fraction of valid pixels of the window at the peak"),
 )
+_SPREAD = ("spread", np.float32, None, "standard deviation of the networks' scores of the window at the peak")
 
 
 def smooth(values: Float[np.ndarray, "y x"], sigma_pixels: float | int) -> Float[np.ndarray, "y x"]:
@@ -61,7 +62,8 @@ def find_detections(
     ``score`` is above it (only ``area_arcmin2`` differs).
 
     Returns a table sorted by descending score, possibly empty: detection_id, ra_deg, dec_deg, x_pixels, y_pixels
-    (0-based, on the scanned map), score, log_odds, peak_score, area_arcmin2, valid_fraction.
+    (0-based, on the scanned map), score, log_odds, peak_score, area_arcmin2, valid_fraction; and spread, where the map
+    has one.
     """
     if not 0.0 <= threshold <= 1.0:
         raise InputError(f"search.threshold={threshold!r} must lie within [0, 1]")
@@ -159,8 +161,12 @@ def _table(
         "area_arcmin2": area,
         "valid_fraction": probability_map.valid_fraction[rows, columns],
     }
+    described = _COLUMNS
+    if probability_map.spread is not None:
+        described = (*_COLUMNS, _SPREAD)
+        values["spread"] = probability_map.spread[rows, columns]
     columns = [
         Column(np.asarray(values[name], dtype), name=name, unit=unit, description=text)
-        for name, dtype, unit, text in _COLUMNS
+        for name, dtype, unit, text in described
     ]
     return Table(columns)

@@ -19,9 +19,9 @@ from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 # Batches in flight: enough that the device never waits for the host, few enough to hold little memory.
 _BATCHES_AHEAD = 4
 
-Predict = Callable[[Array], Array]  # (batch, y, x, band) -> (batch,) in [0, 1]
+Predict = Callable[[Array], Array]  # (batch, y, x, band) -> (batch,) in [0, 1], or (batch, 2): with a spread
 Transform = Callable[[Array], Array]  # (batch, size, size, band), NaN where not valid -> what predict takes
-ScoreWindows = Callable[[Array, Array], Array]  # map pixels (y, x, band), starts (batch, 2) -> scores (batch,)
+ScoreWindows = Callable[[Array, Array], Array]  # map pixels (y, x, band), starts (batch, 2) -> scores
 
 
 def gather_windows(
@@ -45,8 +45,11 @@ def make_score_windows(predict: Predict, transform: Transform, size: int, mesh: 
     def score_windows(pixels, starts):
         windows = gather_windows(pixels, starts, size)
         scores = predict(transform(windows))
-        if scores.shape != starts.shape[:1]:
-            raise ValueError(f"predict returned shape {scores.shape} for {starts.shape[0]} windows; one score each")
+        if scores.shape not in ((starts.shape[0],), (starts.shape[0], 2)):
+            raise ValueError(
+                f"predict returned shape {scores.shape} for {starts.shape[0]} windows; one score each, or score and "
+                "spread"
+            )
         return scores.astype(jnp.float32)
 
     everywhere, shared = (
@@ -86,7 +89,7 @@ def scan_map(
     """Score the windows of :class:`~clusterjax.search.windows.WindowGrid` over ``sky``.
 
     Args:
-      predict: jax-traceable, network input -> scores (batch,) in [0, 1].
+      predict: jax-traceable, network input -> scores (batch,) in [0, 1]; or (batch, 2), each with a spread.
       sky: the map; it is put on the device once.
       size, stride: of the windows, in pixels.
       batch_size: windows a step, over all devices; the last batch is filled up with repeats.
@@ -116,10 +119,17 @@ def scan_map(
     pixels = jax.device_put(pixels, sharding)
     if score_windows is None:
         score_windows = make_score_windows(predict, transform, size, mesh)
-    score = np.full(grid.shape, np.nan, np.float32)
-    score[scored] = _score_all(score_windows, pixels, starts, batch_size, progress)
+    scores = _score_all(score_windows, pixels, starts, batch_size, progress)
+    planes = np.full((*grid.shape, *scores.shape[1:]), np.nan, np.float32)
+    planes[scored] = scores
+    return map_of_planes(planes, scored, valid_fraction, grid.wcs(sky.wcs), size, stride)
+
+
+def map_of_planes(planes: Float[np.ndarray, "ny nx *plane"], scored, valid_fraction, *grid) -> ProbabilityMap:
+    """The map of scores (ny, nx), or of (ny, nx, 2), scores and spreads; says so where a window has none."""
+    score, spread = (planes, None) if planes.ndim == 2 else (planes[..., 0], planes[..., 1])
     warn_of_nan(score[scored])
-    return ProbabilityMap(score, valid_fraction, grid.wcs(sky.wcs), size, stride)
+    return ProbabilityMap(score, valid_fraction, *grid, spread=spread)
 
 
 def warn_of_nan(scores: Float[np.ndarray, " window"]) -> None:
@@ -129,7 +139,7 @@ def warn_of_nan(scores: Float[np.ndarray, " window"]) -> None:
         logging.warning("predict returned NaN for %d of %d windows; they are left as not scored", missing, len(scores))
 
 
-def _score_all(score_windows, pixels, starts, batch_size: int, progress) -> Float[np.ndarray, " window"]:
+def _score_all(score_windows, pixels, starts, batch_size: int, progress) -> Float[np.ndarray, "window *plane"]:
     """All windows in batches of one size; results are fetched a few batches late."""
     scores, pending = [], collections.deque()
     with tqdm.tqdm(total=len(starts), desc="scan", unit="window", disable=progress is not True) as bar:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import tqdm
-from jaxtyping import Float
 
 from clusterjax.search.windows import WindowGrid, check_any_scored, is_scored
 from clusterjax.sky.fits.files import replacing
@@ -26,6 +25,7 @@ TILE_PIXELS = 1024  # a side of a piece: tens of MB at most, and minutes of work
 
 # (piece of the map, progress=what to call with the number of windows just scored) -> scores of its own window grid
 ScorePiece = Callable[..., ProbabilityMap]
+Planes = dict[str, np.ndarray]  # score, valid_fraction, and spread where several networks score: each (ny, nx)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +103,12 @@ def scan_tiles(
       tile_pixels: side of a piece.
       progress: show the area done in square degrees, and the time left.
 
-    In memory remain the scores: eight bytes for each window of the grid. Raises InputError for a map smaller than the
-    window, a stride above it, and a map without any window of enough valid pixels.
+    In memory remain the scores: eight bytes (with a spread twelve) for each window of the grid. Raises InputError for a
+    map smaller than the window, a stride above it, and a map without any window of enough valid pixels.
     """
     grid = WindowGrid(scanned_shape(sky, size, stride), size, stride)
     tiling = Tiling(grid, tile_pixels)
-    score, valid_fraction = np.full(grid.shape, np.nan, np.float32), np.zeros(grid.shape, np.float32)
+    whole = {"score": np.full(grid.shape, np.nan, np.float32), "valid_fraction": np.zeros(grid.shape, np.float32)}
     wcs = grid.wcs(sky.wcs)
     paths = {tile: folder and folder / f"tile_{tile.number[0]:05d}_{tile.number[1]:05d}.npz" for tile in tiling}
     areas = {tile: _area_deg2(wcs, tile) for tile in paths}
@@ -116,7 +116,7 @@ def scan_tiles(
     for tile, path in paths.items():
         finished = path and _read_tile(path, tile.shape)
         if finished:
-            score[tile.rows, tile.columns], valid_fraction[tile.rows, tile.columns] = finished
+            _put(whole, tile, finished)
         else:
             missing.append(tile)
     with _deg2_bar(sum(areas.values()), sum(areas.values()) - sum(areas[tile] for tile in missing), progress) as bar:
@@ -125,9 +125,16 @@ def scan_tiles(
             finished = _score_tile(score_piece, sky, tiling, tile, min_valid_fraction, advance)
             if folder:
                 _write_tile(paths[tile], finished)
-            score[tile.rows, tile.columns], valid_fraction[tile.rows, tile.columns] = finished
-    check_any_scored(valid_fraction, size, min_valid_fraction)
-    return ProbabilityMap(score, valid_fraction, wcs, size, stride)
+            _put(whole, tile, finished)
+    check_any_scored(whole["valid_fraction"], size, min_valid_fraction)
+    return ProbabilityMap(wcs=wcs, window_pixels=size, stride_pixels=stride, **whole)
+
+
+def _put(whole: Planes, tile: ScanTile, planes: Planes) -> None:
+    """The tile's planes at its place; a spread is there only if tiles have one."""
+    for name, values in planes.items():
+        into = whole.setdefault(name, np.full(whole["score"].shape, np.nan, np.float32))
+        into[tile.rows, tile.columns] = values
 
 
 def _deg2_bar(total: float, done: float, shown: bool) -> tqdm.tqdm:
@@ -148,8 +155,8 @@ def _area_deg2(wcs, tile: ScanTile) -> float:
 
 def _score_tile(
     score_piece: ScorePiece, sky, tiling: Tiling, tile: ScanTile, min_valid_fraction, advance: Callable[[float], None]
-) -> tuple[Float[np.ndarray, "ny nx"], Float[np.ndarray, "ny nx"]]:
-    """(score, valid fraction) of a tile's windows. ``advance`` is told which part of the tile was just done."""
+) -> Planes:
+    """Of a tile's windows. ``advance`` is told which part of the tile was just done."""
     data = sky.pixels(*tile.start, *tiling.piece_shape)
     # What lies past the far edges of the map is not scanned, though a map that closes on itself has pixels there.
     beyond = (length - start for start, length in zip(tile.start, tiling.grid.map_shape, strict=True))
@@ -162,23 +169,27 @@ def _score_tile(
     number = int(is_scored(valid_fraction, min_valid_fraction).sum())
     if not number:
         advance(1.0)
-        return np.full(tile.shape, np.nan, np.float32), valid_fraction[own]
+        return {"score": np.full(tile.shape, np.nan, np.float32), "valid_fraction": valid_fraction[own]}
     wcs = strided_wcs(sky.wcs, 1, tile.start)
     piece = SkyMap(data, wcs, valid, sky.bands, sky.units, sky.pixel_scale_arcsec)
     scores = score_piece(piece, progress=lambda scored: advance(scored / number))
-    return scores.score[own].astype(np.float32), valid_fraction[own]
+    planes = {"score": scores.score, "valid_fraction": valid_fraction}
+    if scores.spread is not None:
+        planes["spread"] = scores.spread
+    return {name: values[own].astype(np.float32) for name, values in planes.items()}
 
 
-def _write_tile(path: pathlib.Path, tile: tuple[np.ndarray, np.ndarray]) -> None:
+def _write_tile(path: pathlib.Path, tile: Planes) -> None:
     with replacing(path) as partial:
-        np.savez(partial, score=tile[0], valid_fraction=tile[1])
+        np.savez(partial, **tile)
 
 
-def _read_tile(path: pathlib.Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+def _read_tile(path: pathlib.Path, shape: tuple[int, int]) -> Planes | None:
     """A finished tile; None if there is none, or none that is whole."""
     try:
         with path.open("rb") as stream, np.load(stream) as stored:
-            tile = stored["score"], stored["valid_fraction"]
+            tile = {name: stored[name] for name in stored.files}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
-    return tile if all(part.shape == shape for part in tile) else None
+    whole = {"score", "valid_fraction"} <= set(tile) and all(part.shape == shape for part in tile.values())
+    return tile if whole else None

@@ -47,6 +47,24 @@ def split_of_block(block: Int[np.ndarray, "*n"]) -> np.ndarray:
     return np.array(list(SPLIT_FRACTIONS))[np.searchsorted(edges, uniform, side="right")]
 
 
+def assign_folds(block: Int[np.ndarray, " n"], num_folds: int, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
+    """The fold of each example, by its block: blocks are whole, in random order, each in the fold of fewest examples.
+
+    Raises InputError for fewer blocks than folds.
+    """
+    blocks, place, counts = np.unique(block, return_inverse=True, return_counts=True)
+    if len(blocks) < num_folds:
+        raise InputError(
+            f"{num_folds} folds cannot be made of {len(blocks)} sky blocks; use fewer folds "
+            "(config.training.num_folds) or smaller blocks (config.data.block_nside)"
+        )
+    fold_of_block, sizes = np.zeros(len(blocks), np.int64), np.zeros(num_folds, np.int64)
+    for index in rng.permutation(len(blocks)):
+        fold_of_block[index] = np.argmin(sizes)
+        sizes[fold_of_block[index]] += counts[index]
+    return fold_of_block[place]
+
+
 def lies_inside_split(
     ra_deg: Float[np.ndarray, "*n"], dec_deg: Float[np.ndarray, "*n"], *, margin_arcmin: float, nside: int = NSIDE
 ) -> np.ndarray:

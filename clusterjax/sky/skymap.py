@@ -117,7 +117,8 @@ class ProbabilityMap(Grid):
     """Scores of a grid of windows over a :class:`SkyMap`.
 
     ``score`` (ny, nx) in [0, 1], NaN where the window was not scored; ``valid_fraction`` (ny, nx) float32 of
-    each window. Pixel (i, j) lies at the centre of its window: on pixel ``stride_pixels * (i, j) + centre_pixels``
+    each window; ``spread`` (ny, nx), where several networks scored each window, the standard deviation of what they
+    say. Pixel (i, j) lies at the centre of its window: on pixel ``stride_pixels * (i, j) + centre_pixels``
     of the map; ``wcs`` is that of this grid. ``provenance`` says what made it (model, checkpoint, versions, date).
     """
 
@@ -127,10 +128,13 @@ class ProbabilityMap(Grid):
     window_pixels: int
     stride_pixels: int
     provenance: dict = dataclasses.field(default_factory=dict)
+    spread: Float[np.ndarray, "ny nx"] | None = None
 
     def __post_init__(self):
         if self.score.shape != self.valid_fraction.shape:
             raise ValueError(f"score {self.score.shape} and valid_fraction {self.valid_fraction.shape} differ")
+        if self.spread is not None and self.spread.shape != self.score.shape:
+            raise ValueError(f"score {self.score.shape} and spread {self.spread.shape} differ")
 
     @classmethod
     def from_log_odds(cls, log_odds: Float[np.ndarray, "ny nx"], sky: SkyMap) -> "ProbabilityMap":

@@ -80,24 +80,15 @@ def train(run: TrainingRun, workdir, *, show_progress: bool = True) -> Progress:
     """
     config = run.config
     step = run.resume()
-    last_step = config.num_epochs * run.steps_per_epoch
+    last_step, size = config.num_epochs * run.steps_per_epoch, config.global_batch_size
     with (
         MetricWriter(workdir, first_step=step) as writer,
         CatchSignals() as signals,
-        tqdm(
-            total=last_step * config.global_batch_size,
-            initial=step * config.global_batch_size,
-            unit="img",
-            unit_scale=True,
-            desc="train",
-            disable=not show_progress,
-            file=sys.stderr,
-            mininterval=0.5 if sys.stderr.isatty() else 30,
-        ) as bar,
+        training_bar(last_step * size, step * size, show_progress) as bar,
     ):
         while step < last_step and not run.progress.finished:
             step = _train_epoch(run, step, writer, signals, bar)
-            _validate(run, step, writer, bar)
+            validate(run, step, writer, bar)
             if signals.received is not None and not run.progress.finished:
                 run.checkpoints.wait()
                 raise Interrupted(signals.received, step)
@@ -105,19 +96,37 @@ def train(run: TrainingRun, workdir, *, show_progress: bool = True) -> Progress:
     return run.progress
 
 
+def training_bar(total: int, done: int, shown: bool) -> tqdm:
+    """Of images, on stderr; in a log, a line each half minute."""
+    return tqdm(
+        total=total,
+        initial=done,
+        unit="img",
+        unit_scale=True,
+        desc="train",
+        disable=not shown,
+        file=sys.stderr,
+        mininterval=0.5 if sys.stderr.isatty() else 30,
+    )
+
+
+def epoch_rates(run: TrainingRun, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """(learning rates, those of the backbone in them) of the steps of the epoch that ends with the step ``end``."""
+    # Of the whole epoch, wherever in it the run is taken up: the same numbers bit for bit. Asked step by step, a
+    # schedule would queue its arithmetic behind the training step and wait for it.
+    rates, backbone_rates = (
+        np.broadcast_to(schedule(np.arange(end - run.steps_per_epoch, end)), run.steps_per_epoch)
+        for schedule in (run.schedule, run.backbone_schedule)
+    )
+    return rates if run.progress.plateau is None else rates * run.progress.plateau["scale"], backbone_rates
+
+
 def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: CatchSignals, bar: tqdm) -> int:
     """Train to the end of the epoch that ``step`` is in. Returns the step reached."""
     config = run.config
     end = (step // run.steps_per_epoch + 1) * run.steps_per_epoch
-    # Of the whole epoch, wherever in it the run is taken up: the same numbers bit for bit. Asked step by step, a
-    # schedule would queue its arithmetic behind the training step and wait for it.
     first_of_epoch = end - run.steps_per_epoch
-    rates, backbone_rates = (
-        np.broadcast_to(schedule(np.arange(first_of_epoch, end)), run.steps_per_epoch)
-        for schedule in (run.schedule, run.backbone_schedule)
-    )
-    if run.progress.plateau is not None:
-        rates = rates * run.progress.plateau["scale"]
+    rates, backbone_rates = epoch_rates(run, end)
     waiting = None  # metrics are fetched one step late, so that the device never waits for the host
     started, first = time.perf_counter(), step
     while step < end:
@@ -129,7 +138,7 @@ def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: Cat
         )
         step += 1
         if waiting is not None:
-            _log(writer, bar, run, *waiting)
+            log_step(run, writer, bar, *waiting)
             waiting = None
         if step % config.log_every_steps == 0 or step == end:
             rate_images = (step - first) * config.global_batch_size / (time.perf_counter() - started)
@@ -143,13 +152,14 @@ def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: Cat
             raise Interrupted(signals.received, step)
         if config.checkpoint_every_steps is not None and step % config.checkpoint_every_steps == 0:
             run.save(step)
-    _log(writer, bar, run, *waiting)
+    log_step(run, writer, bar, *waiting)
     return step
 
 
-def _log(
-    writer: MetricWriter, bar: tqdm, run: TrainingRun, step: int, scalars, rate: float, rate_images: float
+def log_step(
+    run: TrainingRun, writer: MetricWriter, bar: tqdm, step: int, scalars, rate: float, rate_images: float
 ) -> None:
+    """A row of metrics. Raises InputError for a loss that is not finite."""
     values = {name: float(value) for name, value in scalars.items()}
     if not np.isfinite(values["loss"]):
         raise InputError(
@@ -161,7 +171,7 @@ def _log(
     bar.set_postfix_str(f"epoch {epoch:.1f}/{run.config.num_epochs} loss {values['loss']:.3f}", refresh=False)
 
 
-def _validate(run: TrainingRun, step: int, writer: MetricWriter, bar: tqdm) -> None:
+def validate(run: TrainingRun, step: int, writer: MetricWriter, bar: tqdm) -> None:
     """Validation at the end of an epoch, the early stop's book-keeping, and the epoch's checkpoint."""
     metrics, _ = evaluate(run.eval_step, run.state, run.validation, run.mesh)
     progress, patience = run.progress, run.config.early_stop_patience

@@ -111,8 +111,11 @@ def _scale_backbone(factor) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, _: scale(updates))
 
 
-def with_learning_rate(state, learning_rate: float, backbone_rate: float | None = None):
-    """``state`` (a TrainState) with these rates for its next step; None leaves that of the backbone as it is."""
+def with_learning_rate(state, learning_rate: float | np.ndarray, backbone_rate: float | np.ndarray | None = None):
+    """``state`` (a TrainState) with these rates for its next step; None leaves that of the backbone as it is.
+
+    For the stacked states of several runs, each is an array with a rate a run.
+    """
     new = {"learning_rate": learning_rate, "backbone_rate": backbone_rate}
     hyperparams = {
         name: old if new[name] is None else jax.device_put(np.asarray(new[name], old.dtype), old.sharding)

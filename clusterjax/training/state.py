@@ -41,8 +41,11 @@ def forward(
     images: Images,
     *,
     dropout_key: Key | None = None,
+    batch_statistics: bool = True,
 ) -> tuple[Float[Array, "window class"], PyTree]:
     """Logits in float32 and the new model state. With a ``dropout_key`` the model trains, without one it evaluates.
+
+    With ``batch_statistics`` False it trains but for batch normalisation, which keeps to the statistics that it has.
 
     A window is an image; in a dense evaluation (:mod:`clusterjax.models.sliding`), one of many in an image.
     """
@@ -52,6 +55,8 @@ def forward(
         logits = model(images)
     else:
         model.train()
+        if not batch_statistics:
+            model.set_attributes(nnx.BatchNorm, use_running_average=True, raise_if_not_found=False)
         logits = model(images, rngs=nnx.Rngs(dropout=dropout_key))
     return logits.astype(jnp.float32), nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
 

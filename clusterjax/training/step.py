@@ -16,33 +16,27 @@ from clusterjax.parallel import replicated, split_along_batch
 from clusterjax.training.metrics import EpochMetrics, example_outputs, weighted_mean
 from clusterjax.training.state import TrainState, forward
 
+Update = Callable[[Key, TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
-def make_train_step(
+
+def make_update(
     graphdef: nnx.GraphDef,
     tx: optax.GradientTransformation,
-    mesh: Mesh,
     *,
-    seed: int,
     prepare: Callable[[Images, Key], Images] | None = None,
     label_smoothing: float = 0.0,
     class_weights: Sequence[float] | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
-    """Build ``(state, batch) -> (state, scalars)``; the state that goes in is donated, and gone afterwards.
+) -> Update:
+    """Build ``(key, state, batch) -> (state, scalars)``, traceable, not yet compiled.
 
     ``prepare`` maps raw images and a key to the network's input (augmentation, normalisation) inside the program.
-    ``class_weights``, one a class, weigh the examples in the loss. All randomness is folded from ``seed`` and the
-    step, so a resumed run needs no key from its checkpoint.
+    ``class_weights``, one a class, weigh the examples in the loss. All randomness is folded from the key of the run and
+    the step, so a resumed run needs no key from its checkpoint.
     Scalars: loss, accuracy, grad_norm.
     """
 
-    @functools.partial(
-        jax.jit,
-        donate_argnames="state",
-        in_shardings=(replicated(mesh), split_along_batch(mesh)),
-        out_shardings=replicated(mesh),
-    )
-    def train_step(state: TrainState, batch: Batch):
-        augment_key, dropout_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step))
+    def update(key: Key, state: TrainState, batch: Batch):
+        augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
         images = batch["image"] if prepare is None else prepare(batch["image"], augment_key)
 
         def mean_loss(params):
@@ -64,7 +58,33 @@ def make_train_step(
         )
         return new_state, {"loss": loss, "accuracy": accuracy, "grad_norm": optax.tree.norm(grads)}
 
-    return train_step
+    return update
+
+
+def compile_update(update: Update, mesh: Mesh) -> Update:
+    """One program for runs of any seed; the state that goes in is donated, and gone afterwards."""
+    everywhere = replicated(mesh)
+    return jax.jit(
+        update,
+        donate_argnums=1,
+        in_shardings=(everywhere, everywhere, split_along_batch(mesh)),
+        out_shardings=everywhere,
+    )
+
+
+def with_seed(compiled: Update, mesh: Mesh, seed: int) -> Callable[[TrainState, Batch], tuple[TrainState, dict]]:
+    """``(state, batch) -> (state, scalars)`` of the run of that seed."""
+    return functools.partial(compiled, jax.device_put(jax.random.key(seed), replicated(mesh)))
+
+
+def make_train_step(
+    graphdef: nnx.GraphDef, tx: optax.GradientTransformation, mesh: Mesh, *, seed: int, **options
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
+    """Build the compiled ``(state, batch) -> (state, scalars)`` of one run; ``options`` are :func:`make_update`'s.
+
+    The state that goes in is donated, and gone afterwards.
+    """
+    return with_seed(compile_update(make_update(graphdef, tx, **options), mesh), mesh, seed)
 
 
 def make_predict(graphdef: nnx.GraphDef, transform: Callable[[Images], Images] | None = None):

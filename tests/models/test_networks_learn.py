@@ -20,8 +20,11 @@ _SPEC = importlib.util.spec_from_file_location(
 CONFIG = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(CONFIG)
 
-# Compiled for long; another one of the same family is not slow.
+# Compiled for long; another one of the same family, or a shallow one, is not slow.
 SLOW = (
+    "densenet121",
+    "efficientnet_b0",
+    "inception_v3",
     "wide_resnet101_2",
     "spinalnet_resnet",
     "spinalnet_densenet",
@@ -36,14 +39,19 @@ SLOW = (
 )
 
 
+SHALLOW = [("densenet121", {"num_layers": (2, 2, 2, 2)}), ("efficientnet_b0", {"depth": 0.3})]
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in model_names()]
+    ("name", "kwargs"),
+    [*(pytest.param(name, {}, marks=pytest.mark.slow if name in SLOW else ()) for name in model_names()), *SHALLOW],
 )
-def test_every_network_learns_in_its_config(name):
+def test_every_network_learns_in_its_config(name, kwargs):
     """Twelve steps at the config's own settings on sixteen bright or dark images: the loss falls."""
     config = CONFIG.get_config(name)
     validate(config)
     assert config.name == f"{name}_ir"
+    config.model.kwargs |= kwargs
     size = config.data.input_size or 64
     mesh, tx = make_mesh(jax.devices()[:1]), make_optimizer(config.optim)
 

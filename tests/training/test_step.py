@@ -117,7 +117,7 @@ def test_range_test_training_and_evaluation_compile_once_each(make_setup, make_b
     batches = (to_global(batch, setup.mesh) for batch in make_batches())
     lr_range_test(setup.train_step, setup.state, batches, LrRangeConfig(lr_min=1e-5, lr_max=1e-3, num_steps=12))
     state, _ = train_some(setup, batches, steps=3)
-    assert setup.train_step._cache_size() == 1
+    assert setup.train_step.func._cache_size() == 1
     evaluate(setup.eval_step, state, make_batches().take(3), setup.mesh)
     evaluate(setup.eval_step, state, make_batches().take(2), setup.mesh)
     assert setup.eval_step._cache_size() == 1

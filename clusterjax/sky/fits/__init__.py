@@ -164,7 +164,8 @@ def write_sky_map(path: PathLike, sky: SkyMap, *, provenance: dict | None = None
 def write_probability_map(
     path: PathLike, probability_map: ProbabilityMap, *, kind: str = "score", provenance: dict | None = None
 ) -> None:
-    """Write the score (primary image) and the valid fraction (extension VALID_FRACTION), both with the grid's WCS.
+    """Write the score (primary image), the valid fraction (extension VALID_FRACTION) and, where there is one, the
+    spread (extension SPREAD), all with the grid's WCS.
 
     ``kind`` is what the file calls the values: 'score', or 'probability' where they are calibrated. ``provenance``
     (what made it: model, checkpoint, software version, date ...) is added to the map's own.
@@ -177,6 +178,8 @@ def write_probability_map(
     header["STRIDE"] = (probability_map.stride_pixels, "window step [pixels of the scanned map]")
     _add_provenance(header, {**probability_map.provenance, **(provenance or {})})
     hdus.append(fits.ImageHDU(probability_map.valid_fraction, wcs_header, name="VALID_FRACTION"))
+    if probability_map.spread is not None:
+        hdus.append(fits.ImageHDU(probability_map.spread, wcs_header, name="SPREAD"))
     with replacing(path) as partial:
         hdus.writeto(partial, overwrite=True)
 
@@ -197,6 +200,7 @@ def read_probability_map(path: PathLike) -> ProbabilityMap:
             window_pixels=int(header["WINDOW"]),
             stride_pixels=int(header["STRIDE"]),
             provenance=json.loads(header["PROVENAN"]),
+            spread=np.asarray(hdus["SPREAD"].data, np.float32) if "SPREAD" in names else None,
         )
 
 

@@ -1,0 +1,163 @@
+"""Several runs that differ in their seeds or data, trained at once: each of their steps is one program.
+
+Each run is what :func:`clusterjax.training.loop.train` would make of it alone, to float rounding: it has its own
+batches, seed, learning rate, early stop, checkpoints and metrics. One that is finished waits for the others.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from clusterjax.arrays import PyTree
+from clusterjax.parallel import DATA_AXIS, replicated
+from clusterjax.training.ensemble import member_of, stack_trees
+from clusterjax.training.evaluate import STEP_FIELDS
+from clusterjax.training.interruption import CatchSignals, Interrupted
+from clusterjax.training.loop import TrainingRun, epoch_rates, log_step, training_bar, validate
+from clusterjax.training.optim import with_learning_rate
+from clusterjax.training.state import TrainState
+from clusterjax.training.step import Update
+from clusterjax.training.writer import MetricWriter
+
+
+class MembersStep:
+    """``(states, batches, active) -> (states, scalars)`` of runs with ``seeds``, one program; arrays have a first axis
+    of the runs. Runs that are not active stay as they are. The states that go in are donated.
+
+    Where the devices of one process can share the runs evenly, each trains its own; else all share each batch.
+    """
+
+    def __init__(self, update: Update, mesh: Mesh, seeds: Sequence[int]):
+        def advance(key, state, batch, active):
+            new, scalars = update(key, state, batch)
+            return jax.tree.map(lambda ours, theirs: jnp.where(active, ours, theirs), new, state), scalars
+
+        program = jax.vmap(advance)
+        if len(seeds) % mesh.size == 0 and jax.process_count() == 1:
+            members = PartitionSpec(DATA_AXIS)
+            program = jax.shard_map(program, mesh=mesh, in_specs=members, out_specs=members)
+            self.state_sharding = self.batch_sharding = NamedSharding(mesh, members)
+        else:
+            self.state_sharding = replicated(mesh)
+            self.batch_sharding = NamedSharding(mesh, PartitionSpec(None, DATA_AXIS))
+        keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+        self._keys = jax.device_put(keys, self.state_sharding)
+        self._program = jax.jit(
+            program,
+            donate_argnums=1,
+            in_shardings=(self.state_sharding, self.state_sharding, self.batch_sharding, self.state_sharding),
+            out_shardings=self.state_sharding,
+        )
+
+    def __call__(
+        self, states: TrainState, batches: Sequence[dict[str, np.ndarray]], active: np.ndarray
+    ) -> tuple[TrainState, PyTree]:
+        stacked = {
+            name: jax.make_array_from_process_local_data(
+                self.batch_sharding, np.stack([batch[name] for batch in batches])
+            )
+            for name in STEP_FIELDS
+        }
+        return self._program(self._keys, states, stacked, jax.device_put(active, self.state_sharding))
+
+    def stack(self, states: Sequence[TrainState]) -> TrainState:
+        return jax.device_put(stack_trees(states), self.state_sharding)
+
+
+def train_together(
+    runs: Sequence[TrainingRun], step: MembersStep, workdirs: Sequence, *, show_progress: bool = True
+) -> None:
+    """Train all runs to their last epoch or early stop, each as :func:`clusterjax.training.loop.train` does, which also
+    says how it is interrupted and goes on. A kill may leave runs at different steps: those behind catch up first."""
+    size = runs[0].config.global_batch_size
+    steps = [run.resume() for run in runs]
+    last_step = runs[0].config.num_epochs * runs[0].steps_per_epoch
+    done = sum(last_step if run.progress.finished else at for run, at in zip(runs, steps, strict=True))
+    with contextlib.ExitStack() as stack:
+        writers = [
+            stack.enter_context(MetricWriter(folder, first_step=at)) for folder, at in zip(workdirs, steps, strict=True)
+        ]
+        signals = stack.enter_context(CatchSignals())
+        bar = stack.enter_context(training_bar(len(runs) * last_step * size, done * size, show_progress))
+        while unfinished := [i for i, run in enumerate(runs) if not run.progress.finished]:
+            steps_per_epoch = runs[0].steps_per_epoch
+            end = (min(steps[i] for i in unfinished) // steps_per_epoch + 1) * steps_per_epoch
+            epoch = _Epoch(runs, steps, [i for i in unfinished if steps[i] < end], end, writers, bar)
+            epoch.train(step, signals)
+            for i in epoch.members:
+                validate(runs[i], end, writers[i], bar)
+            if signals.received is not None and not all(run.progress.finished for run in runs):
+                _stop(runs, signals, end)
+        for run in runs:
+            run.checkpoints.wait()
+
+
+def _stop(runs: Sequence[TrainingRun], signals: CatchSignals, step: int) -> None:
+    for run in runs:
+        run.checkpoints.wait()
+    raise Interrupted(signals.received, step)
+
+
+@dataclasses.dataclass
+class _Epoch:
+    """The way of the runs ``members`` to the step ``end``; ``steps`` says where each run is, and is kept true."""
+
+    runs: Sequence[TrainingRun]
+    steps: list[int]
+    members: list[int]
+    end: int
+    writers: Sequence[MetricWriter]
+    bar: tqdm
+
+    def train(self, step: MembersStep, signals: CatchSignals) -> None:
+        config, size = self.runs[0].config, self.runs[0].config.global_batch_size
+        states = step.stack([run.state for run in self.runs])
+        rates, backbone_rates = np.array([epoch_rates(run, self.end) for run in self.runs]).transpose(1, 0, 2)
+        first = now = min(self.steps[i] for i in self.members)
+        waiting: list[tuple] = []  # metrics are fetched one step late, so that the device never waits for the host
+        started = time.perf_counter()
+        while now < self.end:
+            active = np.array([i in self.members and at == now for i, at in enumerate(self.steps)])
+            batches = {i: next(self.runs[i].batches) for i in np.flatnonzero(active).tolist()}
+            any_batch = next(iter(batches.values()))  # for runs that wait; nothing comes of it
+            column = now - (self.end - self.runs[0].steps_per_epoch)
+            states, scalars = step(
+                with_learning_rate(states, rates[:, column], backbone_rates[:, column]),
+                [batches.get(i, any_batch) for i in range(len(self.runs))],
+                active,
+            )
+            now += 1
+            for i in batches:
+                self.steps[i] = now
+            self._log(waiting)
+            if now % config.log_every_steps == 0 or now == self.end:
+                images_per_second = (now - first) * len(self.members) * size / (time.perf_counter() - started)
+                waiting = [(i, now, member_of(scalars, i), rates[i, column], images_per_second) for i in batches]
+            self.bar.update(len(batches) * size)
+            is_stopped = signals.received is not None
+            every = config.checkpoint_every_steps
+            if now < self.end and (is_stopped or (every is not None and now % every == 0)):
+                self._hand_back(states)
+                for i in batches:
+                    self.runs[i].save(now)
+                if is_stopped:
+                    _stop(self.runs, signals, now)
+        self._log(waiting)
+        self._hand_back(states)
+
+    def _hand_back(self, states: TrainState) -> None:
+        """To each run its own part, as it would have it alone."""
+        for i, run in enumerate(self.runs):
+            run.state = jax.device_put(member_of(states, i), replicated(run.mesh))
+
+    def _log(self, waiting: list[tuple]) -> None:
+        for i, at, scalars, rate, images_per_second in waiting:
+            log_step(self.runs[i], self.writers[i], self.bar, at, scalars, float(rate), images_per_second)
+        waiting.clear()

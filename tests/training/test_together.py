@@ -1,0 +1,150 @@
+"""Runs trained at once against the same runs alone: weights, early stops, interruption."""
+
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from clusterjax.config import OptimConfig, TrainingConfig
+from clusterjax.training.checkpoint import Checkpoints
+from clusterjax.training.interruption import Interrupted
+from clusterjax.training.loop import TrainingRun, train
+from clusterjax.training.schedules import Plateau
+from clusterjax.training.step import compile_update, make_update, with_seed
+from clusterjax.training.together import MembersStep, train_together
+from clusterjax.training.writer import read_metrics
+
+STEPS_PER_EPOCH = 4
+
+
+class Members:
+    """Runs with seeds 0, 1, ... of one structure, each with its own batches, in folders of ``path``."""
+
+    def __init__(self, path, make_setup, make_batches, *, num, devices, **config):
+        self.path, self.make_batches, self.num = path, make_batches, num
+        self.setups = [make_setup(devices, optim=OptimConfig(name="sgd"), seed=seed) for seed in range(num)]
+        first = self.setups[0]
+        self.mesh = first.mesh
+        self.update = make_update(first.graphdef, first.tx)
+        self.compiled = compile_update(self.update, self.mesh)
+        self.config = TrainingConfig(global_batch_size=32, **{"log_every_steps": 2, "num_epochs": 2, **config})
+
+    def run(self, seed, checkpoints):
+        batches = self.make_batches()
+        batches.next = 100 * seed
+        setup = self.setups[seed]
+        return TrainingRun(
+            state=jax.tree.map(jnp.copy, setup.state),
+            train_step=with_seed(self.compiled, self.mesh, seed),
+            eval_step=lambda *inputs: self.setups[0].eval_step(*inputs),
+            batches=batches,
+            validation=self.make_batches().take(2),
+            schedule=lambda steps: 1e-2 / (1 + steps),
+            plateau=Plateau.from_config(OptimConfig(plateau_patience=1), 1e-2),
+            steps_per_epoch=STEPS_PER_EPOCH,
+            config=self.config,
+            checkpoints=checkpoints,
+            mesh=self.mesh,
+            about={},
+        )
+
+    def alone(self, seed):
+        folder = self.path / f"alone_{seed}"
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            run = self.run(seed, checkpoints)
+            train(run, folder, show_progress=False)
+        return run, folder
+
+    def together(self, change=lambda runs: None):
+        folders = [self.path / f"member_{seed}" for seed in range(self.num)]
+        step = MembersStep(self.update, self.mesh, range(self.num))
+        checkpoints = [Checkpoints(folder / "checkpoints") for folder in folders]
+        runs = [self.run(seed, each) for seed, each in enumerate(checkpoints)]
+        change(runs)
+        try:
+            train_together(runs, step, folders, show_progress=False)
+        finally:
+            for each in checkpoints:
+                each.__exit__()
+        return runs, folders
+
+
+def assert_same(state, other, **tolerance):
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
+
+
+@pytest.mark.parametrize(("num", "devices"), [(3, 1), (2, 2), (2, 8)])
+def test_a_member_is_its_lone_run(tmp_path, make_setup, make_batches, num, devices):
+    """With one device; a member a device; all devices on each batch."""
+    members = Members(tmp_path, make_setup, make_batches, num=num, devices=jax.devices()[:devices], num_epochs=1)
+    runs, folders = members.together()
+    for seed, (run, folder) in enumerate(zip(runs, folders, strict=True)):
+        lone, lone_folder = members.alone(seed)
+        assert_same(run.state, lone.state, rtol=2e-3, atol=2e-5)
+        rows, lone_rows = read_metrics(folder), read_metrics(lone_folder)
+        for row, lone_row in zip(rows, lone_rows, strict=True):
+            assert row.pop("split") == lone_row.pop("split")
+            row.pop("images_per_second", None), lone_row.pop("images_per_second", None)
+            assert row == pytest.approx(lone_row, rel=2e-3)
+    losses = [row["loss"] for folder in folders for row in read_metrics(folder)]
+    assert len(set(losses)) == len(losses)
+
+
+def test_one_stops_early_and_the_others_go_on(tmp_path, make_setup, make_batches, monkeypatch):
+    members = Members(
+        tmp_path, make_setup, make_batches, num=2, devices=jax.devices()[:1], num_epochs=3, early_stop_patience=1
+    )
+    losses = {0: [0.5, 0.6], 1: [0.5, 0.4, 0.3]}
+    of_run = {}
+    monkeypatch.setattr(
+        "clusterjax.training.loop.evaluate",
+        lambda step, *_: ({"loss": losses[of_run[id(step)]].pop(0), "accuracy": 0.5}, {}),
+    )
+
+    def mark(runs):
+        for seed, run in enumerate(runs):
+            of_run[id(run.eval_step)] = seed
+
+    runs, _ = members.together(mark)
+    assert [run.progress.epoch for run in runs] == [2, 3]
+    assert [int(run.state.step) for run in runs] == [2 * STEPS_PER_EPOCH, 3 * STEPS_PER_EPOCH]
+
+
+def test_stopped_and_killed_between_two_saves_it_ends_with_the_same_weights(tmp_path, make_setup, make_batches):
+    whole = Members(tmp_path / "whole", make_setup, make_batches, num=2, devices=jax.devices()[:1])
+    wanted, _ = whole.together()
+    parts = Members(tmp_path / "parts", make_setup, make_batches, num=2, devices=jax.devices()[:1])
+
+    def interrupt(runs):
+        """After the first run's sixth batch, in the second epoch."""
+        batches = runs[0].batches
+
+        class Stopping(type(batches)):
+            def __next__(self):
+                if self.next == 6:
+                    signal.raise_signal(signal.SIGTERM)
+                return super().__next__()
+
+        batches.__class__ = Stopping
+
+    with pytest.raises(Interrupted, match="at step 7"):
+        parts.together(interrupt)
+
+    class Killed(Exception):
+        pass
+
+    def kill(runs):
+        def save(*_, **__):
+            raise Killed
+
+        runs[1].save = save  # the first run is a checkpoint ahead
+
+    with pytest.raises(Killed):
+        parts.together(kill)
+    runs, folders = parts.together()
+    for run, other, folder in zip(runs, wanted, folders, strict=True):
+        assert_same(run.state, other.state, rtol=0, atol=0)
+        assert [row["step"] for row in read_metrics(folder) if row["split"] == "validation"] == [4, 8]
