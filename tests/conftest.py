@@ -5,6 +5,11 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+from astropy.io import fits
+
+# None of these imports jax, which reads them once.
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Most of the tests' time is compilation: less optimised, it takes two thirds.
 XLA_FLAGS = (
@@ -13,10 +18,6 @@ XLA_FLAGS = (
 )
 os.environ["XLA_FLAGS"] = XLA_FLAGS + "8"
 os.environ["MPLBACKEND"] = "Agg"
-
-import numpy as np
-import pytest
-from astropy.io import fits
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"

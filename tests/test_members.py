@@ -23,13 +23,7 @@ NUM = 2
 def config(tmp_path_factory):
     config = ExperimentConfig(
         name="tiny",
-        data=DataConfig(
-            num_train=128,
-            num_validation=32,
-            num_test=64,
-            data_dir=str(tmp_path_factory.mktemp("data")),
-            num_processes=1,
-        ),
+        data=DataConfig(num_train=128, num_validation=32, num_test=64, data_dir=str(tmp_path_factory.mktemp("data"))),
         model=ModelConfig("baseline", {"widths": (8, 16), "head_kwargs": {"dropout": 0.5}}),
         training=TrainingConfig(num_epochs=1, global_batch_size=32, eval_batch_size=32, num_members=NUM, num_folds=3),
         search=SearchConfig(map_size=128, stride=16, batch_size=16, threshold=0.1),
@@ -130,6 +124,6 @@ def test_cross_validation(config, tmp_path, capsys):
     assert max(sizes) - min(sizes) < 30
     jobs.run("report", config, workdir=workdir)
     assert "Cross-validation" in (workdir / "report" / "index.html").read_text()
+    other = dataclasses.replace(config, training=dataclasses.replace(config.training, num_folds=4))
     with pytest.raises(InputError, match="was begun with"):
-        other = dataclasses.replace(config, training=dataclasses.replace(config.training, num_folds=4))
         jobs.run("cross_validate", other, workdir=workdir)
