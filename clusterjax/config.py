@@ -251,6 +251,36 @@ class ExperimentConfig:
         return {"ir_cutouts": self.simulation, "microwave_cutouts": self.microwave}.get(self.data.builder)
 
 
+@dataclasses.dataclass
+class SweepConfig:
+    """Several experiments, each in a folder of its own, then compared: what a file in ``configs/sweeps/`` returns."""
+
+    name: str
+    experiments: dict[str, ExperimentConfig]
+    common: dict[str, Any] = dataclasses.field(default_factory=dict)  # in all of them: {"training.num_members": 3}
+
+    def resolve(self) -> dict[str, ExperimentConfig]:
+        """The experiments with what they have in common. Raises InputError for a field that they do not have."""
+        resolved = {}
+        for name, experiment in self.experiments.items():
+            values = dataclasses.asdict(experiment)
+            for path, value in self.common.items():
+                _set_field(values, path, value)
+            resolved[name] = _from_dict(ExperimentConfig, values, "config")
+        return resolved
+
+
+def _set_field(values: dict, path: str, value: Any) -> None:
+    *folders, name = path.split(".")
+    for folder in folders:
+        values = values.get(folder)
+        if not isinstance(values, dict):
+            break
+    if not isinstance(values, dict) or name not in values:
+        raise InputError(f"config.common has {path!r}, which is no field of an experiment; see clusterjax/config.py")
+    values[name] = value
+
+
 def to_json(config: ExperimentConfig) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2)
 

@@ -72,9 +72,12 @@ def main(argv: Sequence[str]) -> None:
     if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "scan"):
         raise InputError(f"--checkpoint goes with --job=evaluate or scan, not --job={_JOB.value}")
     if _CONFIG.value is not None:
+        from clusterjax.config import SweepConfig
         from clusterjax.config_checks import validate
 
-        validate(_CONFIG.value)
+        experiments = _CONFIG.value.resolve() if isinstance(_CONFIG.value, SweepConfig) else {"": _CONFIG.value}
+        for experiment in experiments.values():
+            validate(experiment)
     from clusterjax import jobs  # imports jax: only now, so that --help and a mistake in the config are quick
 
     if _DISTRIBUTED.value:
@@ -88,6 +91,12 @@ def main(argv: Sequence[str]) -> None:
     config = _CONFIG.value
     if config is None and _CHECKPOINT.value is None:
         raise InputError("give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate or scan")
+    if config is not None and hasattr(config, "experiments"):
+        if _CHECKPOINT.value or _MAP.value or _CATALOGUE.value:
+            raise InputError("a sweep takes no --checkpoint, --map or --catalogue; its experiments have their own")
+        workdir = pathlib.Path("runs") / config.name if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value)
+        jobs.sweep(_JOB.value, config.resolve(), workdir)
+        return
     jobs.run(
         _JOB.value,
         config,

@@ -5,12 +5,15 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
 import jax
 
 from clusterjax.config import ExperimentConfig
+from clusterjax.errors import InputError
 from clusterjax.experiment import load_network
 from clusterjax.jobs.comparing import compare as compare
+from clusterjax.jobs.comparing import show_learning_rates
 from clusterjax.jobs.cross_validation import cross_validate
 from clusterjax.jobs.data_card import write_data_card
 from clusterjax.jobs.learning import build, find_learning_rate
@@ -18,7 +21,7 @@ from clusterjax.jobs.members import train
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate
 from clusterjax.jobs.searching import can_scan, scan
-from clusterjax.jobs.session import Session, keep_config, open_workdir
+from clusterjax.jobs.session import Session, keep_config, open_workdir, say
 from clusterjax.models import check_model
 from clusterjax.parallel import make_mesh
 
@@ -75,3 +78,31 @@ def run(
     if can_scan(config):
         scan(session)
     report(session)
+
+
+def sweep(job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathlib.Path) -> None:
+    """Do ``job`` for each experiment, in a folder of ``workdir`` named after it; ``all``: train, evaluate and compare.
+
+    What is done is skipped, and an experiment that cannot be done is left out, so that the others still are. Raises
+    InputError at the end, with the reasons, if there was one.
+    """
+    open_workdir(workdir)
+    parts = ("train", "evaluate") if job == "all" else (job,)
+    failures = {}
+    for number, (name, experiment) in enumerate(experiments.items(), start=1):
+        say(f"{name}: {number} of {len(experiments)}")
+        try:
+            for part in parts:
+                run(part, experiment, workdir=workdir / name)
+        except InputError as error:
+            say(f"{name} is left out: {error}")
+            failures[name] = str(error)
+        jax.clear_caches()  # the programs of one network are of no use to the next
+    folders = [workdir / name for name in experiments]
+    show_learning_rates(folders, workdir)
+    evaluated = [folder for folder in folders if (folder / "evaluation" / "metrics.json").exists()]
+    if job in ("all", "evaluate") and len(evaluated) > 1:
+        compare(evaluated, workdir / "comparison")
+    if failures:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise InputError(f"{len(failures)} of {len(experiments)} experiments failed: {reasons}")

@@ -15,8 +15,10 @@ from clusterjax.evaluation.breakdown import recall_in_bins
 from clusterjax.evaluation.paired import accuracy_difference, paired_auc
 from clusterjax.evaluation.published import PUBLISHED_ACCURACY, WARNING
 from clusterjax.jobs.session import open_workdir, say
-from clusterjax.report.contents import Comparison, Report
+from clusterjax.report.contents import Comparison, LrRange, Report
 from clusterjax.report.html import write_report
+from clusterjax.report.plots_learning import plot_lr_ranges
+from clusterjax.report.theme import to_png
 from clusterjax.sky.catalogues import read_table, write_table
 
 _LEAST_TO_BIN = 20  # clusters with a redshift
@@ -79,6 +81,23 @@ def compare(folders: Sequence[pathlib.Path], workdir: pathlib.Path) -> None:
     say(f"comparison: {page}")
 
 
+def show_learning_rates(folders: Sequence[pathlib.Path], workdir: pathlib.Path) -> None:
+    """The LR range tests that lie in ``folders``: lr_range.ecsv, a row a run, and lr_range.png, a panel a run."""
+    results = {}
+    for folder in folders:
+        path = folder / "lr_range" / "lr_range.json"
+        if path.exists():
+            values = json.loads(path.read_text())
+            results[folder.name] = LrRange(**{name: value for name, value in values.items() if name != "made_from"})
+    if not results:
+        return
+    rates = [np.nan if result.suggestion is None else result.suggestion for result in results.values()]
+    reasons = [result.reason for result in results.values()]
+    write_table(workdir / "lr_range", Table({"run": list(results), "learning_rate": rates, "reason": reasons}))
+    (workdir / "lr_range.png").write_bytes(to_png(plot_lr_ranges(results)))
+    say(f"learning rates of {len(results)} runs: {workdir / 'lr_range.png'}")
+
+
 def _read_run(folder: pathlib.Path) -> _Run | None:
     evaluation = folder / "evaluation"
     needed = (folder / "config.json", evaluation / "metrics.json", evaluation / "predictions_test.fits")
@@ -91,6 +110,12 @@ def _read_run(folder: pathlib.Path) -> _Run | None:
     if (evaluation / "calibration.fits").exists():
         used = [row for row in read_table(evaluation / "calibration.fits") if row["used"]]
         figures |= {name: float(row[name]) for row in used for name in ("ece", "ece_error")}
+    if (evaluation / "members.fits").exists():
+        members = {str(row["member"]): row for row in read_table(evaluation / "members.fits")}
+        figures["num_members"] = len(members) - 3  # mean, std and ensemble
+        for name in ("accuracy", "auc"):
+            column = name if name in members["mean"].colnames else f"macro_{name}"
+            figures |= {f"member_{name}": members["mean"][column], f"member_{name}_std": members["std"][column]}
     return _Run(folder.name, config, metrics["made_from"]["data"], figures, read_table(needed[2]))
 
 
@@ -111,6 +136,11 @@ def _figures(runs: Sequence[_Run]) -> Table:
     )
     for name in names:
         table[name] = [float(run.figures.get(name, run.figures.get(f"macro_{name}", np.nan))) for run in runs]
+    if any("num_members" in run.figures for run in runs):
+        table["num_members"] = [int(run.figures.get("num_members", 1)) for run in runs]
+        for name in ("member_accuracy", "member_accuracy_std", "member_auc", "member_auc_std"):
+            alone = name.removeprefix("member_")
+            table[name] = [float(run.figures.get(name, run.figures.get(alone, np.nan))) for run in runs]
     table["published_accuracy"] = [
         PUBLISHED_ACCURACY.get((run.config.data.builder, run.config.model.name), np.nan) for run in runs
     ]

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from clusterjax.report.contents import LrRange
 from clusterjax.report.theme import Theme, themed
 
 
@@ -67,6 +68,31 @@ def plot_lr_range(
     """Loss of one batch at each learning rate, its smoothed course, and the rate that was taken."""
     figure = Figure(figsize=(4.8, 3.4), layout="constrained")
     axes = figure.add_subplot()
+    _draw_lr_range(axes, learning_rates, losses, smoothed, suggestion, theme)
+    axes.set(xlabel="learning rate", ylabel="training loss")
+    axes.legend()
+    return figure
+
+
+@themed
+def plot_lr_ranges(results: Mapping[str, LrRange], *, num_columns: int = 4, theme: Theme) -> Figure:
+    """The range tests of several runs, a panel each."""
+    num_columns = min(num_columns, len(results))
+    num_rows = -(-len(results) // num_columns)
+    figure = Figure(figsize=(3.0 * num_columns, 2.3 * num_rows), layout="constrained")
+    panels = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
+    for axes, (name, result) in zip(panels, results.items(), strict=False):
+        _draw_lr_range(axes, result.learning_rates, result.losses, result.smoothed, result.suggestion, theme)
+        taken = "no suggestion" if result.suggestion is None else f"{result.suggestion:.1e}"
+        axes.set_title(f"{name}: {taken}", fontsize="small")
+    for axes in panels[len(results) :]:
+        axes.set_visible(False)
+    figure.supxlabel("learning rate")
+    figure.supylabel("training loss")
+    return figure
+
+
+def _draw_lr_range(axes, learning_rates, losses, smoothed, suggestion, theme: Theme) -> None:
     rates, losses = np.asarray(learning_rates, float), np.asarray(losses, float)
     axes.semilogx(rates, losses, ".", color=theme.network, alpha=0.45, markersize=4, label="one batch")
     if smoothed is not None and len(smoothed):
@@ -78,6 +104,3 @@ def plot_lr_range(
             axes.set_ylim(low - 0.15 * (high - low + 1e-9), high + 0.6 * (high - low + 1e-9))
     if suggestion is not None:
         axes.axvline(suggestion, color=theme.classical, linestyle="--", linewidth=1.3, label=f"taken: {suggestion:.1e}")
-    axes.set(xlabel="learning rate", ylabel="training loss")
-    axes.legend()
-    return figure

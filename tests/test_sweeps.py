@@ -1,0 +1,110 @@
+"""Sweeps: what they share, what is left out, and what lies in the workdir in the end."""
+
+import dataclasses
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clusterjax import jobs
+from clusterjax.config import DataConfig, ExperimentConfig, LrRangeConfig, ModelConfig, SweepConfig, TrainingConfig
+from clusterjax.config_checks import validate
+from clusterjax.errors import InputError
+from clusterjax.evaluation.published import PUBLISHED_ACCURACY
+from clusterjax.models import check_model
+from clusterjax.sky.catalogues import read_table
+from clusterjax.sweeps import REFERENCE_NETWORKS
+
+SWEEPS = sorted((pathlib.Path(__file__).parents[1] / "configs" / "sweeps").glob("*.py"))
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_experiment_of_a_shipped_sweep_is_valid(path):
+    for variant in ("", "smoke", *(("reference", "small") if path.stem.startswith("all") else ())):
+        sweep = load(path).get_config(variant)
+        experiments = sweep.resolve()
+        assert sweep.name == path.stem + (variant and f"_{variant}")
+        assert len({experiment.name for experiment in experiments.values()}) == len(experiments) > 6
+        for experiment in experiments.values():
+            validate(experiment)
+            check_model(experiment.model.name, head=experiment.model.head, **experiment.model.kwargs)
+    with pytest.raises(InputError, match="has no variant 'nope'; use "):
+        load(path).get_config("nope")
+
+
+def test_the_reference_networks_are_those_of_the_published_table():
+    assert set(REFERENCE_NETWORKS) == {model for _, model in PUBLISHED_ACCURACY}
+
+
+def test_each_ablation_differs_from_the_base_in_one_part():
+    for path in SWEEPS:
+        if path.stem.startswith("ablations"):
+            experiments = load(path).get_config().resolve()
+            base = dataclasses.asdict(experiments.pop("as_it_is"))
+            for experiment in experiments.values():
+                other = dataclasses.asdict(experiment)
+                assert [part for part in base if base[part] != other[part]] in (["name", "data"], ["name", "augment"])
+
+
+def test_a_field_in_common():
+    sweep = SweepConfig("two", {"a": ExperimentConfig(), "b": ExperimentConfig(seed=3)})
+    sweep.common = {"training.num_members": 5, "data.bands": ["W1"]}
+    experiments = sweep.resolve()
+    assert [each.training.num_members for each in experiments.values()] == [5, 5]
+    assert experiments["b"].seed == 3
+    assert experiments["a"].data.bands == ("W1",)
+    assert sweep.experiments["a"].training.num_members == 1
+    for wrong in ("training.nope", "nope", "seed.nope"):
+        sweep.common = {wrong: 1}
+        with pytest.raises(InputError, match=f"config.common has '{wrong}', which is no field"):
+            sweep.resolve()
+
+
+def test_a_wrong_field_on_the_command_line(run_program):
+    result = run_program(f"--config={SWEEPS[0]}", "--config.common={'training.nope': 1}")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: config.common has 'training.nope'")
+
+
+def test_a_sweep(tmp_path, capsys):
+    """Two networks and one that cannot be: its reason in the end, after the others are compared."""
+
+    def experiment(**kwargs):
+        return ExperimentConfig(
+            data=DataConfig(num_train=256, num_validation=32, num_test=64, data_dir=str(tmp_path / "data")),
+            model=ModelConfig("baseline", {"head_kwargs": {"dropout": 0.1}, **kwargs}),
+            lr_range=LrRangeConfig(lr_min=1e-5, lr_max=1.0, num_steps=40),
+            training=TrainingConfig(num_epochs=1, global_batch_size=32, eval_batch_size=32),
+        )
+
+    experiments = {"narrow": experiment(widths=(4, 8)), "wide": experiment(widths=(8, 16)), "wrong": experiment()}
+    experiments["wrong"].training.global_batch_size = 12
+    experiments["wide"].training.num_members = 2
+    with pytest.raises(InputError, match=r"1 of 3 experiments failed: wrong: .*global_batch_size=12 is not divisible"):
+        jobs.sweep("all", experiments, tmp_path / "runs")
+    first = capsys.readouterr()
+    assert "narrow: 1 of 3" in first.err
+    figures = read_table(tmp_path / "runs" / "comparison" / "comparison.fits")
+    assert set(figures["run"]) == {"narrow", "wide"}
+    of = {row["run"]: row for row in figures}
+    assert of["wide"]["num_members"] == 2
+    members = read_table(tmp_path / "runs" / "wide" / "evaluation" / "members.fits")
+    assert of["wide"]["member_auc_std"] == pytest.approx(np.std(members["auc"][:2], ddof=1))
+    assert of["narrow"]["member_accuracy"] == of["narrow"]["accuracy"]
+    rates = read_table(tmp_path / "runs" / "lr_range.fits")
+    assert rates["run"].tolist() == ["narrow", "wide"]
+    assert np.all((rates["learning_rate"] > 1e-5) & (rates["learning_rate"] < 1))
+    with Image.open(tmp_path / "runs" / "lr_range.png") as picture:
+        assert picture.width > picture.height
+    del experiments["wrong"]
+    jobs.sweep("all", experiments, tmp_path / "runs")
+    assert "training of 2 members is finished" in capsys.readouterr().err
