@@ -12,6 +12,7 @@ from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import SkyMap
 
 _TRIES = 50  # rounds of draws before a footprint counts as too crowded
+_HOPELESS = 3_000_000  # draws without a single place, likewise
 
 
 def draw_empty_positions(
@@ -57,16 +58,17 @@ def draw_away_from(
     known = unit_vectors(known_ra_deg, known_dec_deg)
     tree = cKDTree(known) if len(known) else None
     found: list[np.ndarray] = [np.zeros((0, 2))]
-    missing, batch = count, 4 * count + 64
+    missing, batch, drawn = count, 4 * count + 64, 0
     for _ in range(_TRIES):
-        if missing <= 0:
+        if missing <= 0 or (missing == count and drawn > _HOPELESS):
             break
         ra, dec = draw(batch)
         keep = np.ones(len(ra), bool) if tree is None else tree.query(unit_vectors(ra, dec))[0] > chord
         found.append(np.stack([ra[keep], dec[keep]], axis=1))
         missing -= int(keep.sum())
+        drawn += batch
         batch = min(2 * batch, 1_000_000)
-    else:
+    if missing > 0:
         raise InputError(
             f"no room for {count} empty positions {exclusion_arcmin:g} arcmin away from {len(known)} known objects; "
             "use a smaller config.data.exclusion_arcmin or a larger footprint"
