@@ -43,7 +43,7 @@ def run(
     workdir: pathlib.Path | None = None,
     checkpoint: pathlib.Path | None = None,
     images: tuple[str, ...] = (),
-    catalogue: str | None = None,
+    catalogue: tuple[str, ...] = (),
 ) -> None:
     """Do ``job`` (one of ``clusterjax.main.JOBS``). Without a config, that of the ``checkpoint`` is taken.
 
