@@ -208,7 +208,7 @@ class SearchConfig:
     flag_radius_arcmin: float = 2.0  # or an object's own, of a column radius_arcmin
     acronym: str = "CJX"  # of the candidates' names
     outputs: tuple[str, ...] = ("moc",)  # besides FITS images: any of healpix, hips, moc
-    healpix_order: int | None = None  # of their cells; None: the coarsest whose cells are no larger than the pixels
+    healpix_order: int | None = None  # of their cells; None: the coarsest that hardly loses a pixel
     positive_class: str = "cluster"
     stride: int = 8  # pixels
     # auto, dense (a network without padding scores pieces of the map whole) or windows (each window by itself)

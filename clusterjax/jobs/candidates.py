@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from astropy.table import Column, Table
 
 from clusterjax.config import SearchConfig
@@ -38,7 +39,7 @@ def describe_candidates(
     candidates, flags = set_catalogue_flags(candidates, catalogues.flagging, radius_arcmin=search.flag_radius_arcmin)
     names = designations(candidates["ra_deg"], candidates["dec_deg"], acronym=search.acronym)
     text = "by the position (ICRS), truncated as the IAU asks for"
-    candidates.add_column(Column(names, dtype="U24", description=text), index=0, name="name")
+    candidates.add_column(Column(np.array(names, str), description=text), index=0, name="name")
     summary = {"null_centre": null.centre, "null_spread": null.spread, "null_asymmetry": null.asymmetry}
     summary["num_unflagged"] = int(sum(not names_of(int(value), flags) for value in candidates["flags"]))
     if catalogues.known:

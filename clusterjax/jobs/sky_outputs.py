@@ -14,6 +14,7 @@ from clusterjax.sky.hips_writing import write_hips
 from clusterjax.sky.moc import write_moc
 from clusterjax.sky.skymap import ProbabilityMap
 
+_MOC_ENDINGS = ("fits", "json", "txt")
 _MEANING = {
     "SCORE": "output of the network, in [0, 1]",
     "PROBABILITY": "calibrated score",
@@ -32,7 +33,7 @@ def write_sky_outputs(
 
     What an earlier scan left of them is removed.
     """
-    for stale in ("healpix.fits", *(f"footprint.{ending}" for ending in ("fits", "json", "txt"))):
+    for stale in ("healpix.fits", *(f"footprint.{ending}" for ending in _MOC_ENDINGS)):
         (folder / stale).unlink(missing_ok=True)
     shutil.rmtree(folder / "hips", ignore_errors=True)
     order = search.healpix_order
@@ -42,7 +43,8 @@ def write_sky_outputs(
     planes = {name: plane for name, plane in planes.items() if plane is not None}
     if "moc" in search.outputs:
         moc = footprint_moc(probability_map, np.isfinite(probability_map.score), order)
-        write_moc(folder / "footprint", moc, software=provenance["software"])
+        for ending in _MOC_ENDINGS:
+            write_moc(folder / f"footprint.{ending}", moc, software=provenance["software"])
     if "healpix" in search.outputs:
         columns = {**planes, "VALID_FRACTION": probability_map.valid_fraction}
         number = write_partial_healpix(

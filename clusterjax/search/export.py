@@ -27,7 +27,7 @@ UCDS = {
     "probability": "stat.probability",
     "peak_score": "stat.value;stat.max",
     "area_arcmin2": "phys.angArea",
-    "valid_fraction": "arith.ratio",
+    "valid_fraction": "stat.filling",
     "significance": "stat.snr",
     "ra_error_arcmin": "stat.error;pos.eq.ra",
     "dec_error_arcmin": "stat.error;pos.eq.dec",

@@ -39,10 +39,11 @@ def mark_known(
 ) -> tuple[Table, list[dict]]:
     """(``candidates`` with what each catalogue knows of them, a summary of each catalogue).
 
-    Matches are one to one, nearest first, within ``radius_arcmin`` or the object's own radius. For each catalogue come the columns LABEL_status
-    (:data:`STATUS_MEANING`), LABEL_name, LABEL_separation_arcmin, LABEL_chance and LABEL_redshift; of all together
-    status (known in any; else new in any that looked there; else unknown), known_as, redshift, redshift_kind and
-    redshift_source: the first catalogue's with a spectroscopic redshift, else the first's with any.
+    Matches are one to one, nearest first, within ``radius_arcmin`` or the object's own radius. For each catalogue come
+    the columns LABEL_status (:data:`STATUS_MEANING`), LABEL_name, LABEL_separation_arcmin, LABEL_chance and
+    LABEL_redshift; of all together status (known in any; else new in any that looked there; else unknown), known_as,
+    redshift, redshift_kind and redshift_source: the first catalogue's with a spectroscopic redshift, else the first's
+    with any.
 
     LABEL_chance is the probability that an object lies as near by chance: the fraction of offset positions (the
     candidates moved in many directions by 10 to 40 radii, as far as they remain ``inside`` the searched sky and where

@@ -32,7 +32,7 @@ class NullDistribution:
         """(log_odds - centre) / spread: like a S/N, but no false-alarm probability, for a map has many peaks, its
         noise is not Gaussian, and its depth may vary from place to place."""
         above = np.asarray(log_odds, np.float64) - self.centre
-        return above / self.spread if self.spread > 0 else np.full(above.shape, np.nan)
+        return np.asarray(above / (self.spread if self.spread > 0 else np.nan))
 
 
 def fit_null(odds: Float[np.ndarray, "ny nx"]) -> NullDistribution:

@@ -15,20 +15,27 @@ from clusterjax.sky.moc import FINEST_ORDER, Moc
 from clusterjax.sky.skymap import Grid
 from clusterjax.sky.sphere import cell_scale_arcsec
 
-TILE_BITS = 9  # a tile has 2^9 cells a side, as in HiPS
+TILE_BITS = 7  # a tile has 2^7 cells a side
+_FINER_ORDERS = 3
 _ROWS_PIXELS = 1_000_000  # pixels whose positions are computed together
 
 
 def natural_order(pixel_scale_arcsec: float | int) -> int:
-    """The coarsest order whose cells are no larger than such pixels."""
-    order = int(np.ceil(np.log2(cell_scale_arcsec(1) / pixel_scale_arcsec) - 1e-9))
+    """The coarsest order of which hardly a pixel has no cell's centre: whose cells are no wider than 0.71 pixels."""
+    return _order_of(pixel_scale_arcsec / np.sqrt(2))
+
+
+def _order_of(scale_arcsec: float | int) -> int:
+    """The coarsest order with cells no wider than this."""
+    order = int(np.ceil(np.log2(cell_scale_arcsec(1) / scale_arcsec) - 1e-9))
     return min(max(order, 0), FINEST_ORDER)
 
 
 def covering_cells(grid: Grid, inside: Bool[np.ndarray, "ny nx"], order: int) -> Int[np.ndarray, " cell"]:
     """Sorted cells of ``order``, among them all with a centre of a finer cell on a pixel that is ``inside``."""
     # Cells at least twice as wide as a pixel: a pixel's parts lie in its centre's cell, or in one that touches that.
-    coarse = max(min(order, natural_order(2 * grid.central_pixel_scale_arcsec()) - 1), 0)
+    # Finer than those asked for, they leave out most of what is beside the map.
+    coarse = max(min(order + _FINER_ORDERS, _order_of(2 * grid.central_pixel_scale_arcsec()) - 1), 0)
     found = np.zeros(0, np.int64)
     step = max(_ROWS_PIXELS // grid.shape[1], 1)
     for start in range(0, grid.shape[0], step):
@@ -39,6 +46,8 @@ def covering_cells(grid: Grid, inside: Bool[np.ndarray, "ny nx"], order: int) ->
         found = np.union1d(found, cells)
     around = neighbours(found, 2**coarse, order="nested").ravel() if len(found) else found
     found = np.union1d(found, around[around >= 0])
+    if coarse > order:
+        found = np.unique(found >> 2 * (coarse - order))
     for _ in range(order - coarse):
         found = (4 * found[:, None] + np.arange(4)).ravel()
     return found.astype(np.int64)

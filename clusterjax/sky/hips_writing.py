@@ -11,7 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from clusterjax.errors import InputError
-from clusterjax.sky.cells import TILE_BITS, covering_cells, footprint_moc, sample_cells
+from clusterjax.sky.cells import covering_cells, footprint_moc, sample_cells
 from clusterjax.sky.fits import read_tile
 from clusterjax.sky.fits.tiles import write_tile
 from clusterjax.sky.hips import tile_pixels
@@ -19,7 +19,8 @@ from clusterjax.sky.moc import write_moc
 from clusterjax.sky.skymap import Grid
 from clusterjax.sky.sphere import cell_scale_arcsec
 
-_WIDTH = 2**TILE_BITS
+TILE_BITS = 9
+_WIDTH = 2**TILE_BITS  # as most HiPS have, and as clients take it to be
 _LOWEST_ORDER = 3  # where clients begin
 _ALLSKY_TILES_A_ROW = 27
 _ALLSKY_WIDTH = 64
@@ -54,7 +55,7 @@ def write_hips(
             tiles = _write_parents(partial, tiles, order)
         _write_allsky(partial, tiles)
         moc = footprint_moc(grid, np.isfinite(values), min(cell_order, deepest + TILE_BITS))
-        write_moc(partial / "Moc", moc, software=software)
+        write_moc(partial / "Moc.fits", moc, software=software)
         text = _properties(grid, title, deepest, moc, software, date, provenance)
         (partial / "properties").write_text(text)
         shutil.rmtree(folder, ignore_errors=True)

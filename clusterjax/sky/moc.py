@@ -31,7 +31,7 @@ class Moc:
     order: int
 
     @classmethod
-    def from_cells(cls, cells: Iterable[tuple[int, Int[np.ndarray, " n"]]], *, order: int | None = None) -> "Moc":
+    def from_cells(cls, cells: Iterable[tuple[int, Int[np.ndarray, " _"]]], *, order: int | None = None) -> "Moc":
         """Of (order, nested cells) of any orders, which may overlap; ``order`` None: that of the finest."""
         cells = [(own, np.asarray(numbers, np.int64)) for own, numbers in cells]
         for own, numbers in cells:
@@ -126,16 +126,18 @@ def _from_json(path: pathlib.Path) -> Moc:
         raise InputError(f"{path} cannot be read as a MOC in JSON: {' '.join(str(error).split())}") from error
 
 
-def write_moc(path_stem: str | os.PathLike, moc: Moc, *, software: str) -> list[pathlib.Path]:
-    """Write ``path_stem``.fits, .json and .txt (ASCII); returns the paths. Raises InputError."""
-    stem = pathlib.Path(path_stem)
-    paths = [stem.with_name(stem.name + ending) for ending in (".fits", ".json", ".txt")]
-    uniq = [numbers + 4 ** (order + 1) for order, numbers in moc.cells().items()]
-    write_moc_table(paths[0], moc.order, np.concatenate([np.zeros(0, np.int64), *uniq]), software=software)
-    for path, text in zip(paths[1:], (moc.to_json(), moc.to_ascii()), strict=True):
-        with replacing(path) as partial:
-            partial.write_text(text + "\n")
-    return paths
+def write_moc(path: str | os.PathLike, moc: Moc, *, software: str) -> None:
+    """Write FITS (.fits), JSON (.json) or ASCII (.txt), told by the name's ending. Raises InputError."""
+    path = pathlib.Path(path)
+    if path.suffix == ".fits":
+        uniq = [numbers + 4 ** (order + 1) for order, numbers in moc.cells().items()]
+        write_moc_table(path, moc.order, np.concatenate([np.zeros(0, np.int64), *uniq]), software=software)
+        return
+    texts = {".json": moc.to_json, ".txt": moc.to_ascii}
+    if path.suffix not in texts:
+        raise InputError(f"{path} is of no kind that a MOC can have; use a name that ends in .fits, .json or .txt")
+    with replacing(path) as partial:
+        partial.write_text(texts[path.suffix]() + "\n")
 
 
 def read_coverage(path: str | os.PathLike) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

@@ -217,10 +217,14 @@ def write_fits_table(path: PathLike, table: Table) -> None:
         warnings.simplefilter("ignore", AstropyWarning)  # metadata that is no FITS keyword stays in the ECSV file
         plain = table.copy()
         plain.meta = {}
+        for name in plain.colnames:
+            texts = np.ma.filled(plain[name], "") if plain[name].dtype.kind == "U" else ()
+            if not all(map(str.isascii, texts)):  # FITS holds nothing else
+                plain[name] = np.char.encode(texts, "ascii", "replace")
         hdu = fits.table_to_hdu(plain)
     for index, name in enumerate(table.colnames, start=1):
         if table[name].description:
-            hdu.header[f"TCOMM{index}"] = table[name].description
+            hdu.header[f"TCOMM{index}"] = table[name].description.encode("ascii", "replace").decode()
         if "ucd" in table[name].meta:
             hdu.header[f"TUCD{index}"] = table[name].meta["ucd"]
     if "provenance" in table.meta:
