@@ -56,6 +56,7 @@ _MAP = flags.DEFINE_multi_string(
 _CATALOGUE = flags.DEFINE_multi_string(
     "catalogue", None, "For scan: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it)."
 )
+_SAMP = flags.DEFINE_bool("samp", False, "After all: send the scan's results to TOPCAT, Aladin or DS9, where one runs.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod slice or cluster first.")
 
 USAGE_ERROR = 2
@@ -97,6 +98,7 @@ def main(argv: Sequence[str]) -> None:
         checkpoint=None if _CHECKPOINT.value is None else pathlib.Path(_CHECKPOINT.value),
         images=tuple(_MAP.value or ()),
         catalogue=tuple(_CATALOGUE.value or ()),
+        samp=_SAMP.value,
     )
 
 

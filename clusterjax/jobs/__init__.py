@@ -16,6 +16,7 @@ from clusterjax.jobs.learning import build, find_learning_rate, train
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate
 from clusterjax.jobs.searching import can_scan, scan
+from clusterjax.jobs.sending import send
 from clusterjax.jobs.session import Session, keep_config, open_workdir
 from clusterjax.models import check_model
 from clusterjax.parallel import make_mesh
@@ -44,6 +45,7 @@ def run(
     checkpoint: pathlib.Path | None = None,
     images: tuple[str, ...] = (),
     catalogue: tuple[str, ...] = (),
+    samp: bool = False,
 ) -> None:
     """Do ``job`` (one of ``clusterjax.main.JOBS``). Without a config, that of the ``checkpoint`` is taken.
 
@@ -66,9 +68,11 @@ def run(
     session = Session(config, workdir, mesh, network)
     if job != "all":
         _JOBS[job](session)
-        return
-    train(session)
-    evaluate(session)
-    if can_scan(config):
-        scan(session)
-    report(session)
+    else:
+        train(session)
+        evaluate(session)
+        if can_scan(config):
+            scan(session)
+        report(session)
+    if samp:
+        send(session)
