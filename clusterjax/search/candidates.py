@@ -82,9 +82,6 @@ def _position_covariance(
     total = weight.sum()
     centre = (weight * pixels).sum(axis=(1, 2)) / total
     pull = np.where(weight > 0, pixels - centre[:, None, None], 0.0)
-    # The weights are counted from the peak's own height, so its noise is in all of them.
-    own = (slice(None), peak[0] - box[0].start, peak[1] - box[1].start)
-    pull[own] -= pull.sum(axis=(1, 2))
     blurred = np.stack([signal.fftconvolve(part, correlation, mode="same") for part in pull])
     noise = null.spread**2 * np.einsum("ayx,byx->ab", pull, blurred) / total**2
     # What whole pixels make of noiseless Gaussian peaks of any width is 0.5 to 1.1 times this.
