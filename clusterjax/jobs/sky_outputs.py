@@ -49,7 +49,7 @@ def write_sky_outputs(
         columns = {**planes, "VALID_FRACTION": probability_map.valid_fraction}
         number = write_partial_healpix(
             folder / "healpix.fits",
-            sample_map(probability_map, np.stack([np.asarray(plane, np.float32) for plane in columns.values()]), order),
+            sample_map(probability_map, list(columns.values()), order),
             nside=2**order,
             columns={name: _MEANING[name] for name in columns},
             provenance=provenance,

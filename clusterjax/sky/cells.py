@@ -3,7 +3,7 @@
 A cell has the value of the pixel that its centre lies on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import astropy.units as u
 import numpy as np
@@ -17,7 +17,7 @@ from clusterjax.sky.sphere import cell_scale_arcsec
 
 TILE_BITS = 7  # a tile has 2^7 cells a side
 _FINER_ORDERS = 3
-_ROWS_PIXELS = 1_000_000  # pixels whose positions are computed together
+_ROWS_PIXELS = 200_000  # pixels whose positions are computed together
 
 
 def natural_order(pixel_scale_arcsec: float | int) -> int:
@@ -54,16 +54,17 @@ def covering_cells(grid: Grid, inside: Bool[np.ndarray, "ny nx"], order: int) ->
 
 
 def sample_cells(
-    grid: Grid, planes: Float[np.ndarray, "plane ny nx"], cells: Int[np.ndarray, " n"], order: int
+    grid: Grid, planes: Sequence[Float[np.ndarray, "ny nx"]], cells: Int[np.ndarray, " n"], order: int
 ) -> Float[np.ndarray, "plane n"]:
-    """Values at the centres of cells; NaN off the map."""
+    """Values of each plane at the centres of cells; NaN off the map."""
     longitude, latitude = healpix_to_lonlat(cells, 2**order, order="nested")
     inside, rows, columns = grid.nearest_pixel(longitude.to_value(u.deg), latitude.to_value(u.deg))
-    return np.where(inside, planes[:, rows, columns], np.float32(np.nan))
+    values = np.stack([np.asarray(plane[rows, columns], np.float32) for plane in planes])
+    return np.where(inside, values, np.float32(np.nan))
 
 
 def sample_map(
-    grid: Grid, planes: Float[np.ndarray, "plane ny nx"], order: int
+    grid: Grid, planes: Sequence[Float[np.ndarray, "ny nx"]], order: int
 ) -> Iterator[tuple[Int[np.ndarray, " n"], Float[np.ndarray, "n plane"]]]:
     """(cells of ``order``, values) of all cells at which the first plane is finite, tile by tile, in rising order."""
     if not 0 <= order <= FINEST_ORDER:
@@ -79,6 +80,6 @@ def sample_map(
 
 def footprint_moc(grid: Grid, inside: Bool[np.ndarray, "ny nx"], order: int) -> Moc:
     """The cells of ``order`` whose centres lie on a pixel that is ``inside``."""
-    planes = np.where(inside, np.float32(1), np.float32(np.nan))[None]
-    parts = [Moc.from_cells([(order, cells)]).ranges for cells, _ in sample_map(grid, planes, order)]
+    plane = np.where(inside, np.float32(1), np.float32(np.nan))
+    parts = [Moc.from_cells([(order, cells)]).ranges for cells, _ in sample_map(grid, [plane], order)]
     return Moc.from_ranges(np.concatenate([np.zeros((0, 2), np.int64), *parts]), order)

@@ -71,7 +71,7 @@ def _write_deepest(folder: pathlib.Path, grid: Grid, values, order: int) -> list
     written = []
     for tile in covering_cells(grid, np.isfinite(values), order).tolist():
         cells = np.arange(tile * _WIDTH**2, (tile + 1) * _WIDTH**2)
-        nested = sample_cells(grid, values[None], cells, order + TILE_BITS)[0]
+        nested = sample_cells(grid, [values], cells, order + TILE_BITS)[0]
         if np.isfinite(nested).any():
             _write(folder, order, tile, nested)
             written.append(tile)

@@ -12,7 +12,7 @@ from astropy_healpix import lonlat_to_healpix
 from jaxtyping import Bool, Int
 
 from clusterjax.errors import InputError
-from clusterjax.sky.fits.files import replacing
+from clusterjax.sky.fits.files import replacing, split_extension
 from clusterjax.sky.fits.healpix import is_healpix
 from clusterjax.sky.fits.moc import is_moc, read_moc_table, write_moc_table
 from clusterjax.sky.healpix import HealpixReader
@@ -141,15 +141,16 @@ def write_moc(path: str | os.PathLike, moc: Moc, *, software: str) -> None:
 
 
 def read_coverage(path: str | os.PathLike) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """``contains(ra_deg, dec_deg)`` of a MOC, or of a HEALPix map whose cells above 0 are the region.
+    """``contains(ra_deg, dec_deg)`` of a MOC, or of a HEALPix map (``mask.fits[COLUMN]``) whose cells above 0 are the
+    region.
 
     Raises InputError for any other file.
     """
-    path = pathlib.Path(path)
-    if path.suffix == ".json" or is_moc(path):
-        return read_moc(path).contains
-    if not is_healpix(path):
-        raise InputError(f"{path} is no footprint; a MOC (FITS or .json) or a HEALPix map in FITS is needed")
+    file, _ = split_extension(path)
+    if file.suffix == ".json" or is_moc(file):
+        return read_moc(file).contains
+    if not is_healpix(file):
+        raise InputError(f"{file} is no footprint; a MOC (FITS or .json) or a HEALPix map in FITS is needed")
     reader = HealpixReader([path])
 
     def contains(ra_deg, dec_deg):

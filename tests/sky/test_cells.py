@@ -32,7 +32,7 @@ def test_every_cell_on_the_map_has_its_pixels_value(ra, dec, scale, finer, proje
     """Of random cells around the map, all those whose centre lies on a scored pixel come, with its value."""
     scores = score_map_at(ra, dec, scale_arcsec=scale, projection=projection)
     order = natural_order(scale) + finer
-    parts = list(sample_map(scores, scores.score[None], order))
+    parts = list(sample_map(scores, [scores.score], order))
     cells, values = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])[:, 0]
     assert (np.diff(cells) > 0).all()
     y, x = np.random.default_rng(1).uniform(-8, 58, (2, 2000))
@@ -47,7 +47,7 @@ def test_every_cell_on_the_map_has_its_pixels_value(ra, dec, scale, finer, proje
 
 def test_hardly_a_pixel_is_lost():
     scores = score_map_at(100.0, 40.0, shape=(120, 120))
-    values = np.concatenate([part for _, part in sample_map(scores, scores.score[None], natural_order(120.0))])
+    values = np.concatenate([part for _, part in sample_map(scores, [scores.score], natural_order(120.0))])
     assert np.isin(scores.score[np.isfinite(scores.score)], values).mean() > 0.999
     assert natural_order(120.0) == 12  # 51.5", above 0.71 pixels is 103.1"
 
@@ -74,7 +74,7 @@ def test_covering_cells_of_a_map_of_the_whole_turn():
 def test_partial_map_goes_round(tmp_path):
     """Written piece by piece, read by our own reader and by astropy; every column, and what made it."""
     scores = score_map_at(10.0, -30.0)
-    planes = np.stack([scores.score, scores.score**2])
+    planes = [scores.score, scores.score**2]
     order = natural_order(120.0)
     columns = {"SCORE": "the score", "PROBABILITY": "calibrated"}
     options = {"nside": 2**order, "columns": columns, "provenance": {"model": "tiny", "map": "m\u2019s.fits"}}
@@ -99,4 +99,4 @@ def test_partial_map_goes_round(tmp_path):
 def test_an_order_that_there_is_not():
     scores = score_map_at(10.0, -30.0)
     with pytest.raises(InputError, match=r"healpix_order=30 must lie within \[0, 29\]"):
-        next(sample_map(scores, scores.score[None], 30))
+        next(sample_map(scores, [scores.score], 30))

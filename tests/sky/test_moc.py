@@ -88,7 +88,7 @@ def test_a_healpix_map_is_a_footprint_too(tmp_path):
     ra, dec = rng.uniform(0, 360, 5000), np.degrees(np.arcsin(rng.uniform(-1, 1, 5000)))
     inside = moc.contains(ra, dec)
     assert 50 < inside.sum() < 500
-    for name in ("mask.fits", "moc.fits"):
+    for name in ("mask.fits", "mask.fits[MASK]", "moc.fits"):
         np.testing.assert_array_equal(read_coverage(tmp_path / name)(ra, dec), inside)
 
 
