@@ -135,7 +135,7 @@ def _check_catalogue(folder, known):
     assert np.isin(redshift[np.isfinite(redshift)], np.asarray(sources["redshift"], float)).all()
     assert len(Table.read(folder / "sources.fits")) == len(sources)  # the same objects, once each
     for ending in ("vot", "csv", "reg", "crtf", "ecsv"):
-        assert (folder / f"candidates.{ending}").stat().st_size > 500
+        assert "clusterjax" in (folder / f"candidates.{ending}").read_text()  # the software that made it
     assert (folder / "matches.ecsv").exists()
     with fits.open(folder / "score.fits") as hdus:
         score, sky = hdus[0].data, WCS(hdus[0].header)
