@@ -142,7 +142,11 @@ def _add_columns(table: Table, label: str, match: _Match) -> None:
         "status": (match.status, None, STATUS_MEANING),
         "name": (match.names, None, f"of the match in {label}"),
         "separation_arcmin": (match.separation_arcmin, u.arcmin, f"distance to the match in {label}"),
-        "chance": (match.chance, None, f"probability that an object of {label} lies as near by chance"),
+        "chance": (
+            match.chance,
+            None,
+            f"probability that an object of {label} lies as near a single candidate by chance",
+        ),
         "redshift": (match.redshift, None, f"of the match in {label}"),
     }
     for name, (values, unit, text) in columns.items():

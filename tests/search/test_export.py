@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import warnings
 
@@ -8,7 +9,7 @@ import regions
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.io.votable import parse
+from astropy.io.votable import parse, validate
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
@@ -56,6 +57,8 @@ def test_votable_is_valid(exported):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         document = parse(folder / "candidates.vot", verify="exception")
+    said = io.StringIO()
+    assert validate(folder / "candidates.vot", output=said, xmllint=False), said.getvalue()
     fields = {field.name: field for field in document.get_first_table().fields}
     assert list(fields) == table.colnames
     for name, field in fields.items():
