@@ -145,7 +145,7 @@ def _add_columns(table: Table, label: str, match: _Match) -> None:
         "chance": (
             match.chance,
             None,
-            f"probability that an object of {label} lies as near a single candidate by chance",
+            f"chance that an object of {label} lies as near to a single candidate",
         ),
         "redshift": (match.redshift, None, f"of the match in {label}"),
     }
