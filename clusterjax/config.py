@@ -4,6 +4,7 @@ Typed dataclasses; :func:`clusterjax.config_checks.validate` says which values t
 """
 
 import dataclasses
+import hashlib
 import json
 import types
 import typing
@@ -206,7 +207,13 @@ class SearchConfig:
     """Scan and candidates. ``images`` empty: scan a fresh simulated map."""
 
     images: tuple[str, ...] = ()  # a map as in data.maps: one path with all bands, or one a band
-    catalogue: str = ""  # known objects to match with: a table with ra, dec
+    catalogue: tuple[str, ...] = ()  # known objects to match with: tables with ra, dec, each as FILE or NAME=FILE
+    footprints: tuple[str, ...] = ()  # where those catalogues looked, as NAME=FILE: a MOC or a HEALPix map
+    flag_catalogues: tuple[str, ...] = ()  # as NAME=FILE (star=...): candidates near their objects get a flag
+    flag_radius_arcmin: float = 2.0  # or an object's own, of a column radius_arcmin
+    acronym: str = "CJX"  # of the candidates' names
+    outputs: tuple[str, ...] = ("moc",)  # besides FITS images: any of healpix, hips, moc
+    healpix_order: int | None = None  # of their cells; None: the coarsest that hardly loses a pixel
     positive_class: str = "cluster"
     stride: int = 8  # pixels
     # auto, dense (a network without padding scores pieces of the map whole) or windows (each window by itself)
@@ -285,6 +292,11 @@ def to_json(config: ExperimentConfig) -> str:
     return json.dumps(dataclasses.asdict(config), indent=2)
 
 
+def fingerprint(config: ExperimentConfig) -> str:
+    """SHA-256 of all settings: two results with the same one were made by the same config."""
+    return hashlib.sha256(to_json(config).encode()).hexdigest()
+
+
 def from_json(text: str) -> ExperimentConfig:
     """The inverse of :func:`to_json`. Unknown fields and wrong types are an :class:`InputError`."""
     return _from_dict(ExperimentConfig, json.loads(text), "config")
@@ -307,7 +319,8 @@ def _from_dict(cls, values: dict, path: str):
         if dataclasses.is_dataclass(hint):
             built[name] = _from_dict(hint, value, f"{path}.{name}")
         elif typing.get_origin(_not_none(hint)) is tuple and value is not None:
-            built[name] = tuple(value)
+            # Of several names there was once one, as text, empty for none.
+            built[name] = tuple(value) if not isinstance(value, str) else (value,) * bool(value)
         else:
             built[name] = value
     return cls(**built)

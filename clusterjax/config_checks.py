@@ -4,9 +4,10 @@ import dataclasses
 import types
 import typing
 
-from clusterjax.config import ExperimentConfig
+from clusterjax.config import ExperimentConfig, SearchConfig
 from clusterjax.errors import InputError
 
+OUTPUTS = ("healpix", "hips", "moc")
 OPTIMIZERS = ("adam", "adamw", "nadam", "radam", "sgd", "rmsprop", "adadelta", "rprop", "lion")
 
 _CHOICES = {
@@ -36,6 +37,7 @@ _POSITIVE = (
     "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
     "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
     "search.smoothing_pixels", "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
+    "search.flag_radius_arcmin",
     "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
     "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
 )  # fmt: skip
@@ -121,6 +123,7 @@ def _check_together(config: ExperimentConfig) -> None:
         raise InputError(
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
         )
+    _check_search(config.search)
     survey = config.data.survey
     for mirror in survey.mirrors:
         if not all(part.startswith("http") for part in mirror.partition("=")[::2]):
@@ -134,6 +137,20 @@ def _check_together(config: ExperimentConfig) -> None:
         _check_fractions(config.data.object_fractions, config.sky.object_types)
         if config.sky.label_noise and not config.data.binary:
             raise InputError("label_noise flips two classes; set it to 0, or config.data.binary=True")
+
+
+def _check_search(search: SearchConfig) -> None:
+    for name in search.outputs:
+        if name not in OUTPUTS:
+            raise InputError(f"config.search.outputs has {name!r}; use any of {', '.join(map(repr, OUTPUTS))}")
+    if search.healpix_order is not None and not 0 <= search.healpix_order <= 29:
+        raise InputError(f"config.search.healpix_order={search.healpix_order!r} must lie within [0, 29]")
+    for field in ("flag_catalogues", "footprints"):
+        for entry in getattr(search, field):
+            if not all(entry.partition("=")):
+                raise InputError(f"config.search.{field} has {entry!r}; write NAME=FILE")
+    if not search.acronym or search.acronym != "".join(search.acronym.split()):
+        raise InputError(f"config.search.acronym={search.acronym!r} must be one word, such as 'CJX'")
 
 
 def _check_fractions(fractions: dict[str, float], object_types: tuple[str, ...]) -> None:

@@ -53,7 +53,10 @@ _CHECKPOINT = flags.DEFINE_string(
 _MAP = flags.DEFINE_multi_string(
     "map", None, "For scan: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it)."
 )
-_CATALOGUE = flags.DEFINE_string("catalogue", None, "For scan: a table of known objects to match candidates with.")
+_CATALOGUE = flags.DEFINE_multi_string(
+    "catalogue", None, "For scan: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it)."
+)
+_SAMP = flags.DEFINE_bool("samp", False, "After all: send the scan's results to TOPCAT, Aladin or DS9, where one runs.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod slice or cluster first.")
 
 USAGE_ERROR = 2
@@ -103,7 +106,8 @@ def main(argv: Sequence[str]) -> None:
         workdir=None if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value),
         checkpoint=None if _CHECKPOINT.value is None else pathlib.Path(_CHECKPOINT.value),
         images=tuple(_MAP.value or ()),
-        catalogue=_CATALOGUE.value,
+        catalogue=tuple(_CATALOGUE.value or ()),
+        samp=_SAMP.value,
     )
 
 

@@ -10,6 +10,8 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from clusterjax.evaluation.calibration import Calibration
+from clusterjax.sky.moc import read_moc
+from clusterjax.sky.open_map import open_map
 
 
 def test_main_job_ends_with_the_headline_and_the_paths(finished_run):
@@ -95,7 +97,7 @@ def test_same_command_again_does_nothing_new(finished_run, tiny_config, run_prog
     assert (workdir / "checkpoints").stat().st_mtime_ns == before
 
 
-def test_evaluate_and_scan_from_the_checkpoint_alone(finished_run, tmp_path, run_program):
+def test_evaluate_and_scan_from_the_checkpoint_alone(finished_run, tiny_config, tmp_path, run_program):
     workdir, _ = finished_run
     copy = tmp_path / "somewhere_else"
     (workdir / "checkpoints").rename(copy)
@@ -105,7 +107,9 @@ def test_evaluate_and_scan_from_the_checkpoint_alone(finished_run, tmp_path, run
         scan = ["--job=scan", f"--checkpoint={copy}", f"--workdir={tmp_path / 'out'}"]
         image = workdir / "scan" / "simulated_map.fits"
         known = workdir / "scan" / "sources.ecsv"
-        result = run_program(*scan, f"--map={image}", f"--catalogue={known}", num_devices=1)
+        outputs = "--config.search.outputs=('healpix','hips','moc')"
+        catalogues = [f"--catalogue={known}", f"--catalogue=same={known}"]
+        result = run_program(f"--config={tiny_config}", *scan, f"--map={image}", *catalogues, outputs, num_devices=1)
         assert result.returncode == 0, result.stderr
     finally:
         copy.rename(workdir / "checkpoints")
@@ -114,9 +118,32 @@ def test_evaluate_and_scan_from_the_checkpoint_alone(finished_run, tmp_path, run
     np.testing.assert_allclose(again["score"], first["score"], atol=1e-6)
     with fits.open(workdir / "scan" / "score.fits") as a, fits.open(tmp_path / "out" / "scan" / "score.fits") as b:
         np.testing.assert_allclose(a[0].data, b[0].data, atol=1e-5)
-    assert (tmp_path / "out" / "scan" / "matches.ecsv").exists()
+    _check_catalogue(tmp_path / "out" / "scan", known)
     result = run_program("--job=report", f"--checkpoint={workdir}", f"--workdir={tmp_path / 'out'}")
     assert result.returncode == 2
+
+
+def _check_catalogue(folder, known):
+    """Two catalogues side by side, every format, and the map as HEALPix, HiPS and MOC."""
+    candidates = Table.read(folder / "candidates.fits")
+    sources = Table.read(known)
+    assert all(name.startswith("CJX J") for name in candidates["name"])
+    matched = np.asarray(candidates["source_index"]) >= 0
+    for label in ("sources", "same"):
+        np.testing.assert_array_equal(candidates[f"{label}_status"] == "known", matched)
+    redshift = np.asarray(candidates["redshift"])
+    assert np.isin(redshift[np.isfinite(redshift)], np.asarray(sources["redshift"], float)).all()
+    assert len(Table.read(folder / "sources.fits")) == len(sources)  # the same objects, once each
+    for ending in ("vot", "csv", "reg", "crtf", "ecsv"):
+        assert "clusterjax" in (folder / f"candidates.{ending}").read_text()  # the software that made it
+    assert (folder / "matches.ecsv").exists()
+    with fits.open(folder / "score.fits") as hdus:
+        score, sky = hdus[0].data, WCS(hdus[0].header)
+    ra, dec = sky.pixel_to_world_values(*np.indices(score.shape)[::-1])
+    for path in (folder / "healpix.fits[SCORE]", folder / "hips" / "score"):
+        values = open_map([path]).values(ra.ravel(), dec.ravel())[:, 0].reshape(score.shape)
+        assert np.mean(np.abs(values - score) < 1e-6) > 0.95  # a cell on the border of two pixels has one's value
+    assert read_moc(folder / "footprint.fits").contains(ra[5:8, 6], dec[5:8, 6]).all()
 
 
 def test_a_map_unlike_the_training_is_told(finished_run, tmp_path, run_program):

@@ -21,6 +21,7 @@ from clusterjax.jobs.members import train
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate
 from clusterjax.jobs.searching import can_scan, scan
+from clusterjax.jobs.sending import send
 from clusterjax.jobs.session import Session, keep_config, open_workdir, say
 from clusterjax.models import check_model
 from clusterjax.parallel import make_mesh
@@ -49,7 +50,8 @@ def run(
     workdir: pathlib.Path | None = None,
     checkpoint: pathlib.Path | None = None,
     images: tuple[str, ...] = (),
-    catalogue: str | None = None,
+    catalogue: tuple[str, ...] = (),
+    samp: bool = False,
 ) -> None:
     """Do ``job`` (one of ``clusterjax.main.JOBS``). Without a config, that of the ``checkpoint`` is taken.
 
@@ -72,12 +74,14 @@ def run(
     session = Session(config, workdir, mesh, network)
     if job != "all":
         _JOBS[job](session)
-        return
-    train(session)
-    evaluate(session)
-    if can_scan(config):
-        scan(session)
-    report(session)
+    else:
+        train(session)
+        evaluate(session)
+        if can_scan(config):
+            scan(session)
+        report(session)
+    if samp:
+        send(session)
 
 
 def sweep(job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathlib.Path) -> None:

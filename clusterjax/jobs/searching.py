@@ -10,26 +10,29 @@ import numpy as np
 from astropy.table import Column, Table
 
 from clusterjax import __version__
-from clusterjax.config import SearchConfig
+from clusterjax.config import SearchConfig, fingerprint
 from clusterjax.errors import InputError
 from clusterjax.evaluation.calibration import Calibration
 from clusterjax.experiment import Network
 from clusterjax.jobs.calibrating import find_calibration
+from clusterjax.jobs.candidates import Catalogues, describe_candidates, read_catalogues
 from clusterjax.jobs.map_checks import warn_of_differences
 from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.scoring import scores_inputs
 from clusterjax.jobs.session import Session, is_done, say, write_json
+from clusterjax.jobs.sky_outputs import write_sky_outputs
 from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
 from clusterjax.report.survey import score_map_png
 from clusterjax.search.detect import find_detections
+from clusterjax.search.export import write_candidates
 from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, match_radii, summarise
 from clusterjax.search.tiles import TILE_PIXELS
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import survey_of
 from clusterjax.simulation.microwave.filters import cluster_snr
 from clusterjax.simulation.skies import simulation_of
-from clusterjax.sky.catalogues import read_table, with_positions, write_table
+from clusterjax.sky.catalogues import write_table
 from clusterjax.sky.fits import write_probability_map, write_sky_map
 from clusterjax.sky.open_map import file_stamps, open_map
 from clusterjax.sky.reader import MapReader
@@ -63,7 +66,8 @@ def scan(session: Session) -> None:
     if is_done(folder / "summary.json", made_from):
         say(f"scan with {network.source} is done: {folder}")
         return
-    sky, sources = _open_map(config, network)
+    catalogues = read_catalogues(config.search)
+    sky, truth = _open_map(config, network)
     tiles = _tiles_folder(folder, made_from)
     resumed = any(tiles.glob("tile_*"))
     if resumed:
@@ -80,12 +84,14 @@ def scan(session: Session) -> None:
     provenance = {
         "model": network.config.model.name,
         "checkpoint": network.source,
+        "config_sha256": fingerprint(config),
         "map": ", ".join(config.search.images) or "simulated",
         "software": f"clusterjax {__version__}",
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     write_probability_map(folder / "score.fits", probability_map, provenance=provenance)
     (folder / "probability.fits").unlink(missing_ok=True)  # of an earlier scan
+    probability = None
     if calibration is not None:
         probability = calibration.positive(probability_map.score).astype(np.float32)
         write_probability_map(
@@ -94,11 +100,12 @@ def scan(session: Session) -> None:
             kind="probability",
             provenance=provenance,
         )
+    write_sky_outputs(folder, config.search, probability_map, probability, provenance)
     if not config.search.images:
         write_sky_map(folder / "simulated_map.fits", sky)
     classical = _filter_map(config.sky, sky, folder, simulated=not config.search.images)
     summary, detections, sources = _detect_and_match(
-        config.search, probability_map, classical, sources, folder, calibration
+        config.search, probability_map, classical, truth, folder, calibration, catalogues, provenance
     )
     survey = Survey(probability_map, detections, sources=sources, threshold=config.search.threshold)
     (folder / "score.png").write_bytes(score_map_png(survey))
@@ -143,20 +150,19 @@ def _filter_map(knobs, sky: SkyMap | MapReader, folder, *, simulated: bool) -> P
 
 
 def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | None]:
-    """(map, known sources or None): what the config names, or a fresh simulated sky with its truth."""
+    """(map, its true sources or None): what the config names, or a fresh simulated sky."""
     search = config.search
-    known = with_positions(read_table(search.catalogue)) if search.catalogue else None
     all_bands = network.facts.preprocess.statistics.bands
     if search.images:
         sky = open_map(search.images, bands=all_bands, pixel_scale_arcsec=network.facts.pixel_scale_arcsec)
         warn_of_differences(sky, network)
-        return sky, known
+        return sky, None
     if config.sky is None:
         raise InputError(
             f"there is no simulated map for {config.data.builder}; give the images to scan by --map=FILE.fits"
         )
     say(f"simulating a map of {search.map_size} x {search.map_size} pixels")
-    sky, truth = simulation_of(config.sky).simulate_map(
+    return simulation_of(config.sky).simulate_map(
         config.sky,
         seed=search.map_seed,
         shape=(search.map_size, search.map_size),
@@ -164,16 +170,17 @@ def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | Non
         dec_deg=search.map_dec_deg,
         cluster_boost=search.cluster_boost,
     )
-    return sky, truth if known is None else known
 
 
 def _detect_and_match(
     search: SearchConfig,
     probability_map: ProbabilityMap,
     classical: ProbabilityMap | None,
-    sources: Table | None,
+    truth: Table | None,
     folder,
     calibration: Calibration | None,
+    catalogues: Catalogues,
+    provenance: dict,
 ) -> tuple[dict, Table, Table | None]:
     """Write candidates.*, and where there are sources: sources.*, matches.*, completeness tables.
 
@@ -190,18 +197,21 @@ def _detect_and_match(
             description="of the score, by the calibration of the evaluation",
         )
         detections.add_column(column, index=detections.colnames.index("score") + 1, name="probability")
+    detections, qualities = describe_candidates(search, detections, probability_map, catalogues)
+    sources = truth if catalogues.sources is None else catalogues.sources
     if sources is None:
-        write_table(folder / "candidates", detections)
-        return {"num_detections": len(detections), "area_deg2": probability_map.area_deg2}, detections, None
+        write_candidates(folder / "candidates", detections, provenance=provenance)
+        summary = {"num_detections": len(detections), "area_deg2": probability_map.area_deg2, **qualities}
+        return summary, detections, None
     simulated = "m500c_msun" in sources.colnames and "object_type" in sources.colnames and not search.catalogue
     if simulated:
         sources = sources[np.asarray(sources["m500c_msun"]) >= search.truth_mass_msun]
     radii = match_radii(sources, search.match_radius_arcmin)
     matching = match_detections(detections, sources, radius_arcmin=radii, probability_map=probability_map)
-    write_table(folder / "candidates", matching.detections)
+    write_candidates(folder / "candidates", matching.detections, provenance=provenance)
     write_table(folder / "sources", matching.sources)
     write_table(folder / "matches", matching.pairs())
-    summary = summarise(matching, probability_map)
+    summary = {**summarise(matching, probability_map), **qualities}
     if simulated:
         massive = np.asarray(sources["m500c_msun"]) >= COMPLETE_ABOVE_MSUN
         lowest = find_detections(probability_map, threshold=min(_LOWEST_THRESHOLD, search.threshold), **options)

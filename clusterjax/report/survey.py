@@ -223,10 +223,9 @@ def _candidates_block(survey: Survey) -> CandidatesBlock:
 
 
 def _facts(survey: Survey, row) -> list[tuple[str, str]]:
-    """The probability, if it has one; what the matched source is, and how far."""
-    facts = []
-    if "probability" in row.colnames:
-        facts.append(("probability", format_value(row["probability"], "probability")))
+    """What it is called and known as, and how likely it is; what the matched source is, and how far."""
+    facts = [(column_name(name), str(row[name])) for name in ("name", "known_as") if name in row.colnames and row[name]]
+    facts += [(name, format_value(row[name], name)) for name in ("significance", "probability") if name in row.colnames]
     if survey.sources is None or "source_index" not in row.colnames or row["source_index"] < 0:
         return facts
     source = survey.sources[int(row["source_index"])]

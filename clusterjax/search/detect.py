@@ -3,7 +3,7 @@
 import numpy as np
 from astropy import units as u
 from astropy.table import Column, Table
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -28,6 +28,8 @@ _COLUMNS = (
     ("dec_deg", np.float64, u.deg, "declination (ICRS)"),
     ("x_pixels", np.float64, u.pix, "column on the scanned map, from 0"),
     ("y_pixels", np.float64, u.pix, "row on the scanned map, from 0"),
+    ("score_x_pixels", np.int32, u.pix, "column of the peak on the score map, from 0"),
+    ("score_y_pixels", np.int32, u.pix, "row of the peak on the score map, from 0"),
     ("score", np.float32, None, "smoothed score at the peak (uncalibrated); the threshold applies to it"),
     ("log_odds", np.float32, None, "ln(score / (1 - score)), smoothed, within +-16"),
     ("peak_score", np.float32, None, "highest score of a single window about the peak"),
@@ -62,25 +64,36 @@ def find_detections(
     ``score`` is above it (only ``area_arcmin2`` differs).
 
     Returns a table sorted by descending score, possibly empty: detection_id, ra_deg, dec_deg, x_pixels, y_pixels
-    (0-based, on the scanned map), score, log_odds, peak_score, area_arcmin2, valid_fraction; and spread, where the map
-    has one.
+    (0-based, on the scanned map), score_x_pixels, score_y_pixels (the peak itself, on the score map), score, log_odds,
+    peak_score, area_arcmin2, valid_fraction; and spread, where the map has one.
     """
     if not 0.0 <= threshold <= 1.0:
         raise InputError(f"search.threshold={threshold!r} must lie within [0, 1]")
     if not min_separation_arcmin > 0:
         raise InputError(f"search.min_separation_arcmin={min_separation_arcmin!r} must be above 0")
+    odds = smoothed_log_odds(probability_map, smoothing_pixels)
+    floor = float(log_odds(np.array(threshold)))
+    above = np.where(np.isfinite(odds), odds, -np.inf) >= floor
+    peaks = _separate(_local_maxima(odds, above), odds, probability_map, min_separation_arcmin)
+    return _table(probability_map, odds, above, peaks, centroid_radius(probability_map))
+
+
+def smoothed_log_odds(
+    probability_map: ProbabilityMap, smoothing_pixels: float | int | None = None
+) -> Float[np.ndarray, "ny nx"]:
+    """What detections are peaks of; ``smoothing_pixels`` as in :func:`find_detections`. NaN where not scored."""
     if smoothing_pixels is not None and not smoothing_pixels >= 0:
         raise InputError(f"smoothing_pixels={smoothing_pixels!r} must be 0 or above")
     if not np.isfinite(probability_map.score).any():
         raise InputError("the score map is empty: none of its windows was scored")
-    window = probability_map.window_pixels / probability_map.stride_pixels  # in pixels of the grid
     if smoothing_pixels is None:
         smoothing_pixels = _SMOOTHING_FRACTION * probability_map.window_pixels
-    odds = smooth(log_odds(probability_map.score), smoothing_pixels / probability_map.stride_pixels)
-    floor = float(log_odds(np.array(threshold)))
-    above = np.where(np.isfinite(odds), odds, -np.inf) >= floor
-    peaks = _separate(_local_maxima(odds, above), odds, probability_map, min_separation_arcmin)
-    return _table(probability_map, odds, above, peaks, _CENTROID_FRACTION * window)
+    return smooth(log_odds(probability_map.score), smoothing_pixels / probability_map.stride_pixels)
+
+
+def centroid_radius(probability_map: ProbabilityMap) -> float:
+    """How far from its peak a detection's position is measured, in pixels of the score map."""
+    return max(_CENTROID_FRACTION * probability_map.window_pixels / probability_map.stride_pixels, 1.0)
 
 
 def _local_maxima(odds: np.ndarray, above: np.ndarray) -> np.ndarray:
@@ -116,23 +129,34 @@ def _separate(peaks, odds, probability_map: ProbabilityMap, min_separation_arcmi
     return peaks[keep]
 
 
-def _centroid(
-    odds: np.ndarray, peak: np.ndarray, radius_pixels: float | int
-) -> tuple[float, float, tuple[slice, slice]]:
-    """The centroid (y, x) of the log-odds less than :data:`_CENTROID_DEPTH` below the peak, within
-    ``radius_pixels`` of it, and connected with it; also that box of the grid."""
-    radius = max(radius_pixels, 1.0)
-    reach = int(radius)
+def centroid_weights(
+    odds: Float[np.ndarray, "ny nx"], peak: Int[np.ndarray, " 2"], radius_pixels: float | int
+) -> tuple[Float[np.ndarray, "y x"], tuple[slice, slice]]:
+    """(weights, the box of the grid that they are of): a detection's position is the mean of pixels so weighted.
+
+    The log-odds above what is :data:`_CENTROID_DEPTH` below the ``peak`` (y, x), within ``radius_pixels`` of it and
+    connected with it.
+    """
+    reach = int(radius_pixels)
     box = tuple(
         slice(max(centre - reach, 0), min(centre + reach + 1, length))
         for centre, length in zip(peak, odds.shape, strict=True)
     )
     y, x = np.mgrid[box]
-    inside = np.hypot(y - peak[0], x - peak[1]) <= radius
+    inside = np.hypot(y - peak[0], x - peak[1]) <= radius_pixels
     excess = odds[box] - (odds[tuple(peak)] - _CENTROID_DEPTH)
     weight = np.where(inside & (excess > 0), excess, 0.0)
     labels, _ = ndimage.label(weight > 0)
     weight[labels != labels[peak[0] - box[0].start, peak[1] - box[1].start]] = 0.0
+    return weight, box
+
+
+def _centroid(
+    odds: np.ndarray, peak: np.ndarray, radius_pixels: float | int
+) -> tuple[float, float, tuple[slice, slice]]:
+    """The centroid (y, x), and the box that it is of."""
+    weight, box = centroid_weights(odds, peak, radius_pixels)
+    y, x = np.mgrid[box]
     total = weight.sum()
     return float((weight * y).sum() / total), float((weight * x).sum() / total), box
 
@@ -155,6 +179,8 @@ def _table(
         "dec_deg": dec,
         "x_pixels": x,
         "y_pixels": y,
+        "score_x_pixels": columns,
+        "score_y_pixels": rows,
         "score": 1 / (1 + np.exp(-peak_odds)),
         "log_odds": peak_odds,
         "peak_score": [np.nanmax(probability_map.score[centroid[2]]) for centroid in refined],

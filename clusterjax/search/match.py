@@ -12,7 +12,8 @@ from astropy.table import Column, Table, hstack
 from jaxtyping import Float
 
 from clusterjax.errors import InputError
-from clusterjax.sky.catalogues import chance_match_rate, crossmatch, positions
+from clusterjax.sky.catalogues import crossmatch, positions
+from clusterjax.sky.offset_skies import chance_match_rate
 from clusterjax.sky.skymap import ProbabilityMap
 
 

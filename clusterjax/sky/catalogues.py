@@ -1,10 +1,11 @@
-"""Catalogues: read and write, find the positions, match two of them, and how often they match by chance."""
+"""Catalogues: read and write, find the positions, match two of them."""
 
 import gzip
+import itertools
 import os
 import pathlib
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 from astropy import units as u
@@ -15,6 +16,7 @@ from scipy.spatial import cKDTree
 from clusterjax.errors import InputError
 from clusterjax.sky.fits import read_fits_table, replacing, write_fits_table
 from clusterjax.sky.geometry import unit_vectors
+from clusterjax.sky.votable import read_votable
 
 # Names of right ascension and declination in public catalogues, compared by their letters and digits, without case.
 _POSITION_NAMES = (
@@ -35,27 +37,30 @@ _UNIT_ALIASES = {"degrees": "deg", "degree": "deg", "arcminutes": "arcmin", "arc
 
 
 def read_table(path: str | os.PathLike) -> Table:
-    """Read a CSV, ECSV or FITS table (each also as .gz), told by the name's ending.
+    """Read a CSV, ECSV or FITS table (each also as .gz) or a VOTable (.vot, .xml), told by the name's ending.
 
-    In CSV, empty fields, NA, nan and null are masked. Raises InputError for a file that is missing, of another kind
-    or cannot be read.
+    In CSV, empty fields, NA, nan and null are masked, and lines before the header that begin with # are left out.
+    Raises InputError for a file that is missing, of another kind or cannot be read.
     """
     path = pathlib.Path(path)
     endings = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     kind = endings[-1] if endings else ""
     if kind in (".fits", ".fit", ".fz"):
         return _with_known_units(read_fits_table(path))
-    if kind not in (".csv", ".ecsv"):
-        raise InputError(f"{path} is of no known kind; use a table that ends in .csv, .ecsv or .fits (.gz)")
+    if kind not in (".csv", ".ecsv", ".vot", ".xml"):
+        raise InputError(f"{path} is of no known kind; use a table that ends in .csv, .ecsv, .fits (.gz) or .vot")
     if not path.is_file():
         raise InputError(f"{path} does not exist")
+    if kind in (".vot", ".xml"):
+        return read_votable(path)
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
         if kind == ".ecsv":
             return Table.read(text, format="ascii.ecsv")
         missing = [(word, "0") for word in ("", "NA", "nan", "NaN", "null")]
-        return Table.read(text.splitlines(), format="ascii.csv", fill_values=missing)
+        lines = list(itertools.dropwhile(lambda line: line.startswith("#"), text.splitlines()))
+        return Table.read(lines, format="ascii.csv", fill_values=missing)
     except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
         raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
 
@@ -166,7 +171,7 @@ def crossmatch(a: Table, b: Table, radius_arcmin: float | int | np.ndarray) -> T
         wrong = np.array([radius_arcmin])
     if len(wrong):
         raise InputError(f"match radius {wrong[0]:g} arcmin must lie within (0, 10800]")
-    index_a, index_b, separation = _all_pairs(positions(a), positions(b), max(radii, default=1.0))
+    index_a, index_b, separation = pairs_within(positions(a), positions(b), max(radii, default=1.0))
     near = separation <= radii[index_b]
     pairs = _nearest_first(index_a[near], index_b[near], separation[near])
     return Table(
@@ -178,8 +183,8 @@ def crossmatch(a: Table, b: Table, radius_arcmin: float | int | np.ndarray) -> T
     )
 
 
-def _all_pairs(a, b, radius_arcmin: float | int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows of a, rows of b and separations (arcmin) of all pairs within the radius."""
+def pairs_within(a, b, radius_arcmin: float | int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of a, rows of b and separations (arcmin) of all pairs within the radius; a and b are (ra_deg, dec_deg)."""
     rows = [np.flatnonzero(np.isfinite(ra) & np.isfinite(dec)) for ra, dec in (a, b)]
     none = np.zeros(0, int), np.zeros(0, int), np.zeros(0)
     if not (len(rows[0]) and len(rows[1])):
@@ -201,37 +206,3 @@ def _nearest_first(index_a, index_b, separation) -> tuple[np.ndarray, np.ndarray
             kept.append(pair)
     kept = np.array(kept, int)
     return index_a[kept], index_b[kept], separation[kept]
-
-
-def chance_match_rate(
-    a: Table,
-    b: Table,
-    radius_arcmin: float | int | np.ndarray,
-    *,
-    offset_arcmin: float | int | None = None,
-    num_offsets: int = 16,
-    inside: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
-) -> tuple[float, float]:
-    """The fraction of rows of ``a`` that match ``b`` by chance alone, and its standard error.
-
-    Measured on offset skies: all of ``a`` is moved by ``offset_arcmin`` (default: 10 of the largest match radius) in
-    each of ``num_offsets`` directions and matched again. ``inside(ra_deg, dec_deg)`` says which moved positions still
-    lie in the survey; the others are left out. NaN, NaN when none does.
-    """
-    ra, dec = positions(a)
-    known = np.isfinite(ra) & np.isfinite(dec)
-    if not known.any():
-        return float("nan"), float("nan")
-    start = SkyCoord(ra[known], dec[known], unit="deg")
-    offset = (10 * np.max(radius_arcmin, initial=1e-3) if offset_arcmin is None else offset_arcmin) * u.arcmin
-    rates = []
-    for angle in np.arange(num_offsets) * (360.0 / num_offsets) * u.deg:
-        moved = start.directional_offset_by(angle, offset)
-        kept = np.ones(len(moved), bool) if inside is None else inside(moved.ra.deg, moved.dec.deg)
-        if kept.any():
-            there = Table({"ra_deg": moved.ra.deg[kept], "dec_deg": moved.dec.deg[kept]})
-            rates.append(len(crossmatch(there, b, radius_arcmin)) / int(kept.sum()))
-    if not rates:
-        return float("nan"), float("nan")
-    spread = np.std(rates, ddof=1) if len(rates) > 1 else np.nan
-    return float(np.mean(rates)), float(spread / np.sqrt(len(rates)))

@@ -150,6 +150,15 @@ def _pixel_steps(wcs: WCS, y, x) -> tuple[np.ndarray, np.ndarray]:
     return step_y, step_x
 
 
+def sky_steps_arcmin(wcs: WCS, y, x) -> Float[np.ndarray, "*shape 2 2"]:
+    """Where pixels lead, in arcmin on the sky: (east, north) is ``steps @ (dy, dx)`` at each (y, x)."""
+    ra, dec = (np.radians(angle) for angle in pixel_to_sky(wcs, y, x))
+    east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)
+    north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=-1)
+    steps = np.stack(_pixel_steps(wcs, np.asarray(y, float), np.asarray(x, float)), axis=-1)
+    return np.stack([east, north], axis=-2) @ steps * (_ARCSEC_PER_RADIAN / 60)
+
+
 def pixel_scales_arcsec(wcs: WCS, shape: tuple[int, int]) -> tuple[float, float]:
     """Arcseconds a pixel along (y, x), at the centre of an image of ``shape``.
 

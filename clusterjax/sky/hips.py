@@ -63,8 +63,7 @@ class HipsReader(SphereReader):
         cells = np.asarray(cells, np.int64)
         found = np.full((len(cells), len(self._trees)), np.nan, np.float32)
         tile, inside = cells >> (2 * self._bits), cells & (4**self._bits - 1)
-        # Rows of a FITS tile count down the first of the two interleaved coordinates, columns count up the second.
-        row, column = self._width - 1 - _even_bits(inside), _even_bits(inside >> 1)
+        row, column = tile_pixels(inside, self._width)
         for number in np.unique(tile):
             here = tile == number
             for band, tree in enumerate(self._trees):
@@ -125,6 +124,12 @@ def _properties(folder: pathlib.Path) -> dict[str, str]:
         raise InputError(f"{folder}/properties cannot be read: {error.strerror}") from error
     lines = (line.partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
     return {key.strip(): value.strip() for key, _, value in lines}
+
+
+def tile_pixels(inside: Int[np.ndarray, " n"], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """(row, column) in a FITS tile of the nested cells ``inside`` it, which count from 0 to width^2 - 1."""
+    # Rows count down the first of the two interleaved coordinates, columns count up the second.
+    return width - 1 - _even_bits(inside), _even_bits(inside >> 1)
 
 
 def _even_bits(numbers: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ from jaxtyping import Bool
 from scipy.spatial import cKDTree
 
 from clusterjax.errors import InputError
-from clusterjax.sky.catalogues import chance_match_rate, crossmatch
+from clusterjax.sky.catalogues import crossmatch
 from clusterjax.sky.geometry import unit_vectors
+from clusterjax.sky.offset_skies import chance_match_rate
 
 _FROM_OTHERS = ("m500c_msun", "snr")  # taken from the next catalogue where the first has none
 

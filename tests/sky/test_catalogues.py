@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from clusterjax.errors import InputError
-from clusterjax.sky.catalogues import (
-    chance_match_rate,
-    crossmatch,
-    positions,
-    read_table,
-    with_positions,
-    write_table,
-)
+from clusterjax.sky.catalogues import crossmatch, positions, read_table, with_positions, write_table
+from clusterjax.sky.offset_skies import chance_match_rate
 
 
 def _random_table(rng, number, ra=(0, 360), dec=(-90, 90)):

@@ -20,6 +20,7 @@ from clusterjax.errors import InputError
 from clusterjax.sky.bands import ImageReader, Planes, join_images
 from clusterjax.sky.fits.files import PathLike, open_fits, replacing, split_extension
 from clusterjax.sky.fits.pixels import stored_pixels
+from clusterjax.sky.fits.provenance import add_provenance
 from clusterjax.sky.header import band_names, celestial_header, image_units
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
@@ -140,13 +141,6 @@ def _wcs_hdus(wcs: WCS, data: np.ndarray) -> fits.HDUList:
     return hdus
 
 
-def _add_provenance(header: fits.Header, provenance: dict) -> None:
-    """For people as HISTORY, for programs as one JSON text (which CONTINUE cards carry at any length)."""
-    header["PROVENAN"] = (json.dumps(provenance, default=str), "JSON")
-    for key, value in provenance.items():
-        header.add_history(f"{key}: {value}".encode("ascii", "replace").decode())
-
-
 def write_sky_map(path: PathLike, sky: SkyMap, *, provenance: dict | None = None) -> None:
     """Write (band, y, x) float32 with WCS, BUNIT and BAND0...; pixels that are not valid are written as NaN."""
     data = np.where(sky.valid[..., None], sky.data, np.float32(np.nan))
@@ -156,7 +150,7 @@ def write_sky_map(path: PathLike, sky: SkyMap, *, provenance: dict | None = None
         header["BUNIT"] = sky.units
     for index, band in enumerate(sky.bands):
         header[f"BAND{index}"] = (band, f"band of plane {index + 1}")
-    _add_provenance(header, provenance or {})
+    add_provenance(header, provenance or {})
     with replacing(path) as partial:
         hdus.writeto(partial, overwrite=True)
 
@@ -176,7 +170,7 @@ def write_probability_map(
     header["BUNIT"] = ("", f"{kind} in [0, 1]; NaN: not scored")
     header["WINDOW"] = (probability_map.window_pixels, "window side [pixels of the scanned map]")
     header["STRIDE"] = (probability_map.stride_pixels, "window step [pixels of the scanned map]")
-    _add_provenance(header, {**probability_map.provenance, **(provenance or {})})
+    add_provenance(header, {**probability_map.provenance, **(provenance or {})})
     hdus.append(fits.ImageHDU(probability_map.valid_fraction, wcs_header, name="VALID_FRACTION"))
     if probability_map.spread is not None:
         hdus.append(fits.ImageHDU(probability_map.spread, wcs_header, name="SPREAD"))
@@ -221,14 +215,23 @@ def read_fits_table(path: PathLike) -> Table:
 
 
 def write_fits_table(path: PathLike, table: Table) -> None:
-    """Write a table with units, and descriptions as TCOMM, where TOPCAT and fv show them."""
+    """Write a table with units, and with descriptions as TCOMM and ``meta["ucd"]`` of columns as TUCD, where TOPCAT and
+    fv show them; ``table.meta["provenance"]`` goes into the header."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)  # metadata that is no FITS keyword stays in the ECSV file
         plain = table.copy()
         plain.meta = {}
+        for name in plain.colnames:
+            texts = np.ma.filled(plain[name], "") if plain[name].dtype.kind == "U" else ()
+            if not all(map(str.isascii, texts)):  # FITS holds nothing else
+                plain[name] = np.char.encode(texts, "ascii", "replace")
         hdu = fits.table_to_hdu(plain)
     for index, name in enumerate(table.colnames, start=1):
         if table[name].description:
-            hdu.header[f"TCOMM{index}"] = table[name].description
+            hdu.header[f"TCOMM{index}"] = table[name].description.encode("ascii", "replace").decode()
+        if "ucd" in table[name].meta:
+            hdu.header[f"TUCD{index}"] = table[name].meta["ucd"]
+    if "provenance" in table.meta:
+        add_provenance(hdu.header, table.meta["provenance"])
     with replacing(path) as partial:
         hdu.writeto(partial, overwrite=True)

@@ -137,7 +137,7 @@ def read_catalogue(entry: str, downloader: Downloader | None = None) -> Table:
     if not name and not path.suffix and not path.exists():
         raise InputError(f"catalogue {entry!r} is unknown; use a file, or one of {', '.join(CATALOGUES)}")
     catalogue = CATALOGUES.get(name) or Catalogue(name or CLUSTER, mass=("m500c_msun",), mass_msun=1.0)
-    return standardise(read_votable(path) if path.suffix == ".vot" else read_table(path), catalogue, name or path.stem)
+    return standardise(read_table(path), catalogue, name or path.stem)
 
 
 def standardise(table: Table, catalogue: Catalogue, label: str) -> Table:

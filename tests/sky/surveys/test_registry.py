@@ -11,7 +11,8 @@ from astropy.table import Table
 from clusterjax.errors import InputError
 from clusterjax.sky.surveys.downloads import Downloader, DownloadSettings
 from clusterjax.sky.surveys.registry import CATALOGUES, COLUMNS, read_catalogue, standardise
-from clusterjax.sky.surveys.vizier import read_votable, vizier_url
+from clusterjax.sky.surveys.vizier import vizier_url
+from clusterjax.sky.votable import read_votable
 from tests.local_server import Answer, LocalServer
 from tests.survey_sky import NO_TABLE, votable
 
