@@ -148,7 +148,7 @@ def test_a_map_smaller_than_the_window():
 
 def test_a_predict_of_the_wrong_shape():
     with pytest.raises(ValueError, match="one score each"):
-        scan_map(lambda images: images[:, 0, 0], _noise_map(), **SCAN)
+        scan_map(lambda images: images[:, 0], _noise_map(), **SCAN)
 
 
 def test_scores_that_are_nan_are_reported_and_left_out(caplog):
