@@ -97,6 +97,8 @@ class DataConfig:
     subtract_median: bool = True  # of each cutout and band, as unWISE and the simulation do
     # Instead of it, the mean of so many pixels a side (odd) about each pixel; cutouts lose a border of half as many.
     background_pixels: int | None = None
+    # Microwave: S/N of the matched filter for clusters of these theta500, each a channel beside the bands
+    matched_filter_arcmin: tuple[float, ...] = ()
     augment_on: str = "device"  # device (inside the jitted step) or host (Grain)
     num_workers: int = 0  # Grain worker processes; 0 reads with threads
     num_read_threads: int = 4

@@ -117,6 +117,11 @@ def _check_together(config: ExperimentConfig) -> None:
         raise InputError(
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
         )
+    if not all(isinstance(size, int | float) and size > 0 for size in config.data.matched_filter_arcmin):
+        raise InputError(
+            f"config.data.matched_filter_arcmin={config.data.matched_filter_arcmin!r} must be theta500 in arcmin, each "
+            "above 0"
+        )
     survey = config.data.survey
     for mirror in survey.mirrors:
         if not all(part.startswith("http") for part in mirror.partition("=")[::2]):

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
+from clusterjax.simulation import cosmology
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import ARCMIN, PIXEL_SCALE_ARCMIN, beam_transform, survey_of, sz_uk_per_y
 from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS
@@ -53,6 +54,15 @@ def matched_filter(
     template = y[:, None] * sz_uk_per_y(survey) * beam
     used = [survey.bands.index(band) for band in bands or survey.bands]
     return MatchedFilter(ell, template[:, used], covariance[:, used][:, :, used], pixel_scale_arcmin * ARCMIN)
+
+
+def template_mass_msun(sky: MicrowaveSky, theta500_arcmin: float) -> float:
+    """True M500c of the cluster at :data:`TEMPLATE_REDSHIFT` whose pressure profile has such an R500.
+
+    A filter needs a profile's shape alone, which hardly depends on anything but its angular size.
+    """
+    unit = cosmology.theta500_arcmin(1e14, TEMPLATE_REDSHIFT)
+    return 1e14 * (theta500_arcmin / float(unit)) ** 3 / sky.mass_ratio
 
 
 def _multipoles(pixel_radians: float) -> np.ndarray:
