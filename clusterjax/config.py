@@ -190,8 +190,10 @@ class TrainingConfig:
 
 @dataclasses.dataclass
 class EvaluationConfig:
-    """From scores to probabilities, fitted on the validation split."""
+    """From scores to probabilities, fitted on the validation split; and what can be reached at all."""
 
+    # Simulated microwave cutouts: the Bayes likelihood ratio of clusters against random sky, half a minute
+    ceilings: bool = True
     calibration: str = "platt"  # or temperature, isotonic; none: scores alone
     # Of object types, as in {"cluster": 0.5}: probabilities in maps and of candidates are then those of a window of
     # such a sky, within search.match_radius_arcmin of the object; other types share the rest. Empty: the data set's.

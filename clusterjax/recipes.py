@@ -258,6 +258,7 @@ def shrink_to_smoke(config: ExperimentConfig) -> None:
     config.training.global_batch_size = 32
     config.training.eval_batch_size = 64
     config.training.log_every_steps = 4
+    config.evaluation.ceilings = False
     config.lr_range.num_steps = min(config.lr_range.num_steps, 70)
     config.microwave.mass_floor_msun = 1e15  # so massive that so few steps can learn something
     config.search.map_size = min(config.search.map_size, 512)

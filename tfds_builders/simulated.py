@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.skies import Sky, simulation_of
 from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
-from tfds_builders.simulated_example import SPLITS, simulate_example
+from tfds_builders.simulated_example import SPLITS, simulate_example, simulate_without_sources
 from tfds_builders.sky_features import sky_features
 
 LABELS = ("other", POSITIVE_TYPE)
@@ -107,14 +107,7 @@ class SimulatedCutouts(CarefulBuild):
         config = self.builder_config
         count = getattr(config, f"num_{split}")
         examples = generate_in_parallel(
-            functools.partial(
-                simulate_example,
-                split,
-                seed=config.seed,
-                sky=config.sky,
-                object_fractions=config.object_fractions,
-                size=config.simulated_size,
-            ),
+            functools.partial(simulate_example, split, **self._recipe()),
             range(count),
             num_processes=self.num_processes,
             description=f"Simulating {split}",
@@ -131,6 +124,28 @@ class SimulatedCutouts(CarefulBuild):
         if split == "train":
             bands = self.info.metadata["bands"]
             self.info.metadata["band_statistics"] = fit_band_statistics(np.stack(sample), bands).to_dict()
+
+    def _recipe(self) -> dict[str, Any]:
+        """What each example depends on, besides its split and number."""
+        config = self.builder_config
+        return {
+            "seed": config.seed,
+            "sky": config.sky,
+            "object_fractions": config.object_fractions,
+            "size": config.simulated_size,
+        }
+
+    def without_sources(self, split: str, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        """(images, which objects have sources of their own) of microwave examples drawn anew without point sources."""
+        drawn = generate_in_parallel(
+            functools.partial(simulate_without_sources, split, **self._recipe()),
+            indices,
+            num_processes=self.num_processes,
+            description=f"Simulating {split} without sources",
+            unit="cutout",
+        )
+        images, own_sources = zip(*drawn, strict=True)
+        return np.stack(images), np.array(own_sources)
 
     def estimated_bytes(self) -> int:
         config = self.builder_config

@@ -16,6 +16,7 @@ from clusterjax.data.sources import Source, open_source
 from clusterjax.errors import InputError
 from clusterjax.evaluation.headline import PUBLISHED
 from clusterjax.experiment import make_builder
+from clusterjax.jobs.ceilings import leak_text
 from clusterjax.jobs.scoring import CLASSICAL, classical_column
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
 from clusterjax.jobs.session import Session
@@ -66,7 +67,16 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         galleries=galleries,
         natural_colour=run_config.data.builder == "labelled_images",
         survey=_survey(workdir, config),
+        warnings=_warnings(metrics),
     )
+
+
+def _warnings(metrics: dict | None) -> list[str]:
+    ceilings = (metrics or {}).get("ceilings", {})
+    if not ceilings.get("leak_suspected"):
+        return []
+    text = leak_text(ceilings)
+    return [text[0].upper() + text[1:] + "."]
 
 
 def _read_json(path: pathlib.Path) -> dict | None:

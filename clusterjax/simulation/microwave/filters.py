@@ -45,15 +45,22 @@ def matched_filter(
     """
     ell = _multipoles(pixel_scale_arcmin * ARCMIN)
     survey = survey_of(sky)
-    beam = beam_transform(survey, ell)
-    covariance = map_covariance(sky, np.maximum(ell, 2.0), tsz_painted=tsz_painted)
-    if with_sources:
-        power = radio_power(sky, _SOURCES_MASKED_ABOVE_MJY)
-        covariance += power * beam[..., :, None] * beam[..., None, :]
+    covariance = noise_covariance(sky, ell, tsz_painted=tsz_painted, with_sources=with_sources)
     y = compton_y_transform(ell, np.float64(sky.mass_ratio * m500c_msun), np.float64(redshift))
-    template = y[:, None] * sz_uk_per_y(survey) * beam
+    template = y[:, None] * sz_uk_per_y(survey) * beam_transform(survey, ell)
     used = [survey.bands.index(band) for band in bands or survey.bands]
     return MatchedFilter(ell, template[:, used], covariance[:, used][:, :, used], pixel_scale_arcmin * ARCMIN)
+
+
+def noise_covariance(
+    sky: MicrowaveSky, ell: Float[np.ndarray, "*n"], *, tsz_painted: bool = False, with_sources: bool = True
+) -> Float[np.ndarray, "*n band band"]:
+    """Power of all but the cluster, µK² sr; with the painted radio galaxies up to 30 mJy as if they were Gaussian."""
+    covariance = map_covariance(sky, np.maximum(ell, 2.0), tsz_painted=tsz_painted)
+    if with_sources:
+        beam = beam_transform(survey_of(sky), ell)
+        covariance += radio_power(sky, _SOURCES_MASKED_ABOVE_MJY) * beam[..., :, None] * beam[..., None, :]
+    return covariance
 
 
 def template_mass_msun(sky: MicrowaveSky, theta500_arcmin: float) -> float:
