@@ -21,6 +21,7 @@ _CHOICES = {
     "optim.plateau_metric": ("loss", "accuracy"),
     "search.method": ("auto", "dense", "windows"),
     "microwave.survey": ("act_dr5", "act_dr6", "planck"),
+    "microwave.profile": ("arnaud", "battaglia"),
 }
 # Above 0, or None where the type allows it.
 _POSITIVE = (
@@ -49,6 +50,7 @@ _WITHIN = {
     "simulation.label_noise": (0.0, 0.5),
     "microwave.label_noise": (0.0, 0.5),
     "microwave.radio_in_clusters": (0.0, 1.0),
+    "microwave.tsz_cib_correlation": (0.0, 1.0),
     "augment.rotation_deg": (0.0, 180.0),
     "augment.shift_fraction": (0.0, 0.5),
     "augment.background": (0.0, 100.0),

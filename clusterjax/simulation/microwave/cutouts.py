@@ -27,7 +27,7 @@ from clusterjax.simulation.microwave.flat_sky import (
     grid_ell,
     point_transform,
 )
-from clusterjax.simulation.microwave.pressure import compton_y_transform
+from clusterjax.simulation.microwave.profiles import compton_y_transform
 from clusterjax.simulation.microwave.sources import (
     PointSources,
     cluster_sources,
@@ -209,7 +209,8 @@ def simulate_cutout(
     weight = sources.uk_sr.T / PIXEL_RADIANS**2 * (1.0 if paint_sources else 0.0)
     objects = deposit_transform(sources.y_pixels, sources.x_pixels, weight, field.padded)
     if np.isfinite(target.m500c_msun):
-        y_transform = compton_y_transform(setting.ell, sky.mass_ratio * target.m500c_msun, target.redshift)
+        mass = sky.mass_ratio * target.m500c_msun
+        y_transform = compton_y_transform(setting.ell, mass, target.redshift, profile=sky.profile)
         y_transform *= np.exp(rng.normal(0, sky.scatter_ln))
         objects += halo_transform(sky, y_transform, target.y_pixels, target.x_pixels, field.padded)
     objects *= beam

@@ -10,7 +10,7 @@ from clusterjax.simulation import cosmology
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import ARCMIN, PIXEL_SCALE_ARCMIN, beam_transform, survey_of, sz_uk_per_y
 from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS
-from clusterjax.simulation.microwave.pressure import compton_y_transform
+from clusterjax.simulation.microwave.profiles import compton_y_transform
 from clusterjax.simulation.microwave.sources import dusty_response, radio_power, radio_response
 from clusterjax.simulation.microwave.spectra import map_covariance
 from clusterjax.sky.matched_filter import MatchedFilter
@@ -46,7 +46,7 @@ def matched_filter(
     ell = _multipoles(pixel_scale_arcmin * ARCMIN)
     survey = survey_of(sky)
     covariance = noise_covariance(sky, ell, tsz_painted=tsz_painted, with_sources=with_sources)
-    y = compton_y_transform(ell, np.float64(sky.mass_ratio * m500c_msun), np.float64(redshift))
+    y = compton_y_transform(ell, sky.mass_ratio * m500c_msun, redshift, profile=sky.profile)
     template = y[:, None] * sz_uk_per_y(survey) * beam_transform(survey, ell)
     used = [survey.bands.index(band) for band in bands or survey.bands]
     return MatchedFilter(ell, template[:, used], covariance[:, used][:, :, used], pixel_scale_arcmin * ARCMIN)

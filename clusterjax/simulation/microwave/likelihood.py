@@ -16,7 +16,7 @@ from clusterjax.simulation.microwave.bands import ARCMIN, PIXEL_SCALE_ARCMIN
 from clusterjax.simulation.microwave.cutouts import halo_transform, setting_of
 from clusterjax.simulation.microwave.filters import noise_covariance
 from clusterjax.simulation.microwave.flat_sky import GaussianField
-from clusterjax.simulation.microwave.pressure import compton_y_transform
+from clusterjax.simulation.microwave.profiles import compton_y_transform, halo_signal
 
 _PRIOR_DRAWS = 100_000
 _NUM_SHAPES = 8  # equally wide in ln theta500, but for the first and last thousandths of the clusters
@@ -51,7 +51,7 @@ def cluster_signals(
         rng, _PRIOR_DRAWS, mass_floor_msun=sky.mass_floor_msun, redshift_max=sky.redshift_max
     )
     mass = sky.mass_ratio * mass
-    total_y = compton_y_transform(np.zeros(len(mass)), mass, redshift) / _ARCMIN2
+    total_y = halo_signal(sky.profile, mass, redshift).total_sr / _ARCMIN2
     total_y *= np.exp(rng.normal(0, sky.scatter_ln, len(mass)))
     ln_theta = np.log(theta500_arcmin(mass, redshift))
     low, high = np.quantile(ln_theta, [0.002, 0.998])
@@ -71,8 +71,8 @@ def cluster_signals(
 def _at_all_places(sky: MicrowaveSky, size: int, mass: float, redshift: float) -> Float[np.ndarray, "place y x band"]:
     """Of the mass that enters the profile, with y integrated over the sky 1 arcmin^2."""
     setting = setting_of(sky, size)
-    y_transform = compton_y_transform(setting.ell, mass, redshift)
-    y_transform *= _ARCMIN2 / compton_y_transform(np.zeros(1), mass, redshift)
+    y_transform = compton_y_transform(setting.ell, mass, redshift, profile=sky.profile)
+    y_transform *= _ARCMIN2 / halo_signal(sky.profile, mass, redshift).total_sr
     half = sky.centre_offset_arcmin / PIXEL_SCALE_ARCMIN
     offsets = (size - 1) / 2 + half * (2 * np.arange(_NUM_PLACES) + 1 - _NUM_PLACES) / _NUM_PLACES
     grid = setting.field.padded
