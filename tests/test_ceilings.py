@@ -10,7 +10,7 @@ from clusterjax.config import MICROWAVE_FRACTIONS, DataConfig
 from clusterjax.data.sources import open_source
 from clusterjax.evaluation.curves import auc, auc_difference
 from clusterjax.evaluation.headline import Observer, binary_headline
-from clusterjax.jobs import ceilings
+from clusterjax.jobs import ceilings, reporting
 from clusterjax.report.cells import headline_cells, headline_notes
 from clusterjax.simulation.knobs import MicrowaveSky
 from tfds_builders.microwave_cutouts.microwave_cutouts_dataset_builder import make_builder
@@ -111,6 +111,10 @@ def test_a_leak_is_flagged(scored, capsys):
     leaking = ceilings.ceiling_figures(table)["ceilings"]
     assert leaking["leak_suspected"]
     assert "something in the data gives the labels away" in capsys.readouterr().err
+    (warning,) = reporting.leak_warnings({"ceilings": leaking})
+    assert warning.startswith("Of clusters against random sky the network's AUC is 0.")
+    for metrics in (None, {}, {"ceilings": honest}):
+        assert reporting.leak_warnings(metrics) == []
 
 
 def test_where_there_is_no_bound(builder, scored, capsys):

@@ -67,11 +67,12 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         galleries=galleries,
         natural_colour=run_config.data.builder == "labelled_images",
         survey=_survey(workdir, config),
-        warnings=_warnings(metrics),
+        warnings=leak_warnings(metrics),
     )
 
 
-def _warnings(metrics: dict | None) -> list[str]:
+def leak_warnings(metrics: dict | None) -> list[str]:
+    """What metrics.json says of a score above the bound, as a sentence for the reader."""
     ceilings = (metrics or {}).get("ceilings", {})
     if not ceilings.get("leak_suspected"):
         return []

@@ -51,6 +51,7 @@ def evaluate(session: Session) -> None:
         "checkpoint": network.source,
         "data": builder.info.full_name,
         "calibration": calibration_inputs(session.config),
+        "ceilings": session.config.evaluation.ceilings,
     }
     if is_done(folder / "metrics.json", made_from):
         say(f"evaluation of {network.source} is done: {folder}")
