@@ -98,6 +98,8 @@ class DataConfig:
     subtract_median: bool = True  # of each cutout and band, as unWISE and the simulation do
     # Instead of it, the mean of so many pixels a side (odd) about each pixel; cutouts lose a border of half as many.
     background_pixels: int | None = None
+    # Microwave: S/N of the matched filter for clusters of these theta500, each a channel beside the bands
+    matched_filter_arcmin: tuple[float, ...] = ()
     augment_on: str = "device"  # device (inside the jitted step) or host (Grain)
     num_workers: int = 0  # Grain worker processes; 0 reads with threads
     num_read_threads: int = 4
@@ -192,8 +194,10 @@ class TrainingConfig:
 
 @dataclasses.dataclass
 class EvaluationConfig:
-    """From scores to probabilities, fitted on the validation split."""
+    """From scores to probabilities, fitted on the validation split; and what can be reached at all."""
 
+    # Simulated microwave cutouts: the Bayes likelihood ratio of clusters against random sky, half a minute
+    ceilings: bool = True
     calibration: str = "platt"  # or temperature, isotonic; none: scores alone
     # Monte Carlo dropout: scores are the mean of so many passes with other units dropped, with a spread; 0: no unit is
     dropout_samples: int = 0

@@ -22,6 +22,7 @@ _CHOICES = {
     "optim.plateau_metric": ("loss", "accuracy"),
     "search.method": ("auto", "dense", "windows"),
     "microwave.survey": ("act_dr5", "act_dr6", "planck"),
+    "microwave.profile": ("arnaud", "battaglia"),
 }
 # Above 0, or None where the type allows it.
 _POSITIVE = (
@@ -54,6 +55,7 @@ _WITHIN = {
     "simulation.label_noise": (0.0, 0.5),
     "microwave.label_noise": (0.0, 0.5),
     "microwave.radio_in_clusters": (0.0, 1.0),
+    "microwave.tsz_cib_correlation": (0.0, 1.0),
     "augment.rotation_deg": (0.0, 180.0),
     "augment.shift_fraction": (0.0, 0.5),
     "augment.background": (0.0, 100.0),
@@ -124,6 +126,11 @@ def _check_together(config: ExperimentConfig) -> None:
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
         )
     _check_search(config.search)
+    if not all(isinstance(size, int | float) and size > 0 for size in config.data.matched_filter_arcmin):
+        raise InputError(
+            f"config.data.matched_filter_arcmin={config.data.matched_filter_arcmin!r} must be theta500 in arcmin, each "
+            "above 0"
+        )
     survey = config.data.survey
     for mirror in survey.mirrors:
         if not all(part.startswith("http") for part in mirror.partition("=")[::2]):

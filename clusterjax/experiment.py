@@ -15,6 +15,7 @@ from clusterjax.arrays import PyTree
 from clusterjax.config import ExperimentConfig, ModelConfig, from_json, to_json
 from clusterjax.data.preprocess import Preprocess
 from clusterjax.errors import InputError
+from clusterjax.filter_channels import with_matched_filters
 from clusterjax.models import create_model
 from clusterjax.models.pretrained import convert, flatten_names, read_weights, start_from
 from clusterjax.models.registry import model_entry
@@ -73,10 +74,10 @@ def make_builder(config: ExperimentConfig):
 def dataset_facts(config: ExperimentConfig, builder) -> DatasetFacts:
     """Read from the metadata of a data set that is built."""
     metadata = builder.info.metadata
-    preprocess = Preprocess.from_metadata(config.data, metadata)
+    preprocess = with_matched_filters(Preprocess.from_metadata(config.data, metadata), config, builder)
     return DatasetFacts(
         class_names=tuple(builder.info.features["label"].names),
-        bands=preprocess.bands,
+        bands=preprocess.channels,
         image_size=builder.info.features["image"].shape[0],
         preprocess=preprocess,
         pixel_scale_arcsec=metadata.get("pixel_scale_arcsec"),

@@ -147,7 +147,10 @@ _FIT_FOR_32_PX = ("baseline", "cnn_mlp")  # others get the middle of a microwave
 def any_network(
     variant: str, wavelength: str, from_scratch: Callable[[str, ModelConfig], ExperimentConfig]
 ) -> ExperimentConfig:
-    """The config of the variant NAME, or NAME-smoke, -reference, -paper, -kosiba, on a sky's 64 px; else cnn_mlp's."""
+    """The config of the variant NAME, or NAME-smoke, -reference, -paper, -kosiba, on a sky's 64 px; else cnn_mlp's.
+
+    On the microwave sky also NAME-filtered.
+    """
     name, _, change = variant.partition("-")
     if name == "smoke":
         name, change = "", "smoke"
@@ -160,8 +163,14 @@ def any_network(
         "reference": use_reference_recipe,
         "paper": use_paper_settings,
         "kosiba": use_kosiba_settings,
+        **({"filtered": add_matched_filters} if config.data.builder == "microwave_cutouts" else {}),
     }
     return apply_variant(config, change, changes)
+
+
+def add_matched_filters(config: ExperimentConfig) -> None:
+    """The S/N of clusters of three sizes, from the smallest to the largest but a few, beside the bands."""
+    config.data.matched_filter_arcmin = (1.2, 2.2, 4.0)
 
 
 def labelled_images(name: str, model: ModelConfig) -> ExperimentConfig:
@@ -249,6 +258,7 @@ def shrink_to_smoke(config: ExperimentConfig) -> None:
     config.training.global_batch_size = 32
     config.training.eval_batch_size = 64
     config.training.log_every_steps = 4
+    config.evaluation.ceilings = False
     config.lr_range.num_steps = min(config.lr_range.num_steps, 70)
     config.microwave.mass_floor_msun = 1e15  # so massive that so few steps can learn something
     config.search.map_size = min(config.search.map_size, 512)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.skies import Sky, simulation_of
 from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
-from tfds_builders.simulated_example import SPLITS, simulate_example
+from tfds_builders.simulated_example import SPLITS, simulate_example, simulate_without_sources
 from tfds_builders.sky_features import sky_features
 
 LABELS = ("other", POSITIVE_TYPE)
@@ -53,7 +53,11 @@ class SimulatedConfig(tfds.core.BuilderConfig):
             "simulated_size": self.simulated_size,
             "object_fractions": {name: float(self.object_fractions.get(name, 0.0)) for name in self.sky.object_types},
             "seed": self.seed,
-            "sky": {name: _plain(value) for name, value in dataclasses.asdict(self.sky).items()},
+            "sky": {
+                name: _plain(value)
+                for name, value in dataclasses.asdict(self.sky).items()
+                if (name, value) not in _ADDED
+            },
         }
 
     def named_by_content(self, default: "SimulatedConfig") -> "SimulatedConfig":
@@ -63,6 +67,10 @@ class SimulatedConfig(tfds.core.BuilderConfig):
             text = json.dumps(self.content(), sort_keys=True)
             name += "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
         return dataclasses.replace(self, name=name)
+
+
+# Knobs that came later, at the value that all was simulated with before: data sets keep their names.
+_ADDED = (("profile", "arnaud"), ("tsz_cib_correlation", 0.0))
 
 
 def _plain(value: Any) -> bool | str | float:
@@ -107,14 +115,7 @@ class SimulatedCutouts(CarefulBuild):
         config = self.builder_config
         count = getattr(config, f"num_{split}")
         examples = generate_in_parallel(
-            functools.partial(
-                simulate_example,
-                split,
-                seed=config.seed,
-                sky=config.sky,
-                object_fractions=config.object_fractions,
-                size=config.simulated_size,
-            ),
+            functools.partial(simulate_example, split, **self._recipe()),
             range(count),
             num_processes=self.num_processes,
             description=f"Simulating {split}",
@@ -131,6 +132,28 @@ class SimulatedCutouts(CarefulBuild):
         if split == "train":
             bands = self.info.metadata["bands"]
             self.info.metadata["band_statistics"] = fit_band_statistics(np.stack(sample), bands).to_dict()
+
+    def _recipe(self) -> dict[str, Any]:
+        """What each example depends on, besides its split and number."""
+        config = self.builder_config
+        return {
+            "seed": config.seed,
+            "sky": config.sky,
+            "object_fractions": config.object_fractions,
+            "size": config.simulated_size,
+        }
+
+    def without_sources(self, split: str, indices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        """(images, which objects have sources of their own) of microwave examples drawn anew without point sources."""
+        drawn = generate_in_parallel(
+            functools.partial(simulate_without_sources, split, **self._recipe()),
+            indices,
+            num_processes=self.num_processes,
+            description=f"Simulating {split} without sources",
+            unit="cutout",
+        )
+        images, own_sources = zip(*drawn, strict=True)
+        return np.stack(images), np.array(own_sources)
 
     def estimated_bytes(self) -> int:
         config = self.builder_config

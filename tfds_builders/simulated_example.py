@@ -4,11 +4,23 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.skies import Sky, simulation_of
 from clusterjax.sky.regions import sample_positions
 
 SPLITS = ("train", "validation", "test")  # a split's place here is its id in the seeds: never reorder
 _OBJECT_ID_STRIDE = 10**9  # object_id = split id x this + number of the cutout within its split
+
+
+def _draw(split: str, index: int, seed: int, sky: Sky, object_fractions: Mapping[str, float], size: int, **options):
+    """(random numbers that are left, positions, cutout)."""
+    simulation = simulation_of(sky)
+    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    fractions = np.array([object_fractions.get(name, 0.0) for name in sky.object_types])
+    object_type = sky.object_types[int(rng.choice(len(sky.object_types), p=fractions / fractions.sum()))]
+    half_diagonal_arcmin = size / np.sqrt(2) * simulation.pixel_scale_arcsec / 60
+    positions = sample_positions(rng, split, 1, margin_arcmin=half_diagonal_arcmin)
+    return rng, positions, simulation.simulate_cutout(sky, object_type, rng, size=size, **options)
 
 
 def simulate_example(
@@ -26,13 +38,7 @@ def simulate_example(
     overlap. The image is that of a field drawn for it alone, wherever it lies.
     """
     split_id = SPLITS.index(split)
-    simulation = simulation_of(sky)
-    rng = np.random.default_rng([seed, split_id, index])
-    fractions = np.array([object_fractions.get(name, 0.0) for name in sky.object_types])
-    object_type = sky.object_types[int(rng.choice(len(sky.object_types), p=fractions / fractions.sum()))]
-    half_diagonal_arcmin = size / np.sqrt(2) * simulation.pixel_scale_arcsec / 60
-    ra_deg, dec_deg, block = sample_positions(rng, split, 1, margin_arcmin=half_diagonal_arcmin)
-    cutout = simulation.simulate_cutout(sky, object_type, rng, size=size)
+    rng, (ra_deg, dec_deg, block), cutout = _draw(split, index, seed, sky, object_fractions, size)
     label = cutout.label
     # Drawn last and always, so that a cutout's pixels do not depend on the label noise. Only training labels lie.
     if rng.random() < sky.label_noise and split == "train":
@@ -40,7 +46,7 @@ def simulate_example(
     return {
         "image": cutout.image,
         "label": label,
-        "object_type": object_type,
+        "object_type": cutout.object_type,
         "ra_deg": ra_deg[0],
         "dec_deg": dec_deg[0],
         "redshift": np.float32(cutout.redshift),
@@ -48,3 +54,11 @@ def simulate_example(
         "object_id": split_id * _OBJECT_ID_STRIDE + index,
         "sky_block": int(block[0]),
     }
+
+
+def simulate_without_sources(
+    split: str, index: int, *, seed: int, sky: MicrowaveSky, object_fractions: Mapping[str, float], size: int
+) -> tuple[np.ndarray, bool]:
+    """(image, whether its object has sources of its own) of :func:`simulate_example`'s cutout without point sources."""
+    cutout = _draw(split, index, seed, sky, object_fractions, size, paint_sources=False)[2]
+    return cutout.image, cutout.own_sources > 0

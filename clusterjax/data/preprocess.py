@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from clusterjax.config import DataConfig
 from clusterjax.data.background import image_median, subtract_local_mean
+from clusterjax.data.filters import ImageFilters
 from clusterjax.data.resize import resize_images
 from clusterjax.data.statistics import STRETCHES, BandStatistics, stretch_pixels
 from clusterjax.errors import InputError
@@ -25,10 +26,11 @@ class Preprocess:
     """Raw images (batch, y, x, band) in flux units, NaN where invalid -> the network's input.
 
     Select bands; subtract each image's own median per band, or from each pixel the mean of the ``background_pixels``
-    a side about it, which a border of half as many does not have and loses; divide by the band's robust scale times
-    ``softening``; stretch; standardise to mean 0 and variance 1 on the training split; NaN -> 0; crop; resize. NumPy
-    in, NumPy out; JAX in, JAX out (traceable, no sort); both agree to float32 rounding. ``statistics`` are those of all
-    bands of the data set, ``band_indices`` the bands used, in the network's order.
+    a side about it, which a border of half as many does not have and loses; append what ``filters`` make of the whole
+    image as further channels; divide by each channel's robust scale times ``softening``; stretch; standardise to mean 0
+    and variance 1 on the training split; NaN -> 0; crop; resize. NumPy in, NumPy out; JAX in, JAX out (traceable, no
+    sort); both agree to float32 rounding. ``statistics`` are those of all bands of the data set, ``band_indices`` the
+    bands used, in the network's order.
     """
 
     band_indices: tuple[int, ...]
@@ -39,6 +41,7 @@ class Preprocess:
     centre_pixels: int | None = None  # of the images' middle that are kept, a side; None: all
     input_size: int | None = None  # None: as the images are
     background_pixels: int | None = None  # None: the median, if ``subtract_median``
+    filters: ImageFilters | None = None  # of the bands used, in their order
 
     def __post_init__(self):
         if self.background_pixels is not None and (self.background_pixels < 3 or self.background_pixels % 2 == 0):
@@ -48,6 +51,8 @@ class Preprocess:
         num_bands = len(self.statistics.bands)
         if not self.band_indices or not all(0 <= i < num_bands for i in self.band_indices):
             raise InputError(f"band_indices={self.band_indices} must be some of 0..{num_bands - 1}")
+        if self.filters is not None and any(len(bands) != len(self.band_indices) for bands in self.filters.weight):
+            raise ValueError(f"the filters are not of {len(self.band_indices)} bands")
 
     def __hash__(self):
         return hash(json.dumps(self.to_dict(), sort_keys=True))
@@ -75,17 +80,22 @@ class Preprocess:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """As the network sees them; ``statistics.bands`` are those of the images that come in."""
+        """Those used; ``statistics.bands`` are those of the images that come in."""
         return tuple(self.statistics.bands[i] for i in self.band_indices)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the network sees: the bands, then the filtered images."""
+        return self.bands + (self.filters.names if self.filters is not None else ())
 
     def __call__(
         self, images: Float[Array | np.ndarray, "batch y x band"]
-    ) -> Float[Array | np.ndarray, "batch input_y input_x input_band"]:
+    ) -> Float[Array | np.ndarray, "batch input_y input_x channel"]:
         return self.resize(self.normalise(images))
 
     def normalise(
         self, images: Float[Array | np.ndarray, "batch y x band"]
-    ) -> Float[Array | np.ndarray, "batch y2 x2 input_band"]:
+    ) -> Float[Array | np.ndarray, "batch y2 x2 channel"]:
         """All but crop and resize: float32 of mean 0 and variance 1, with 0 (an average pixel) where invalid.
 
         With ``background_pixels``, y and x are smaller by that less one.
@@ -103,10 +113,15 @@ class Preprocess:
         images = xp.where(xp.isfinite(images), images, np.float32(np.nan))
         # Location first: float32 has few digits left for a signal on top of a large background.
         images = images - self._location
+        filtered = None if self.filters is None else self.filters(images)
         if self.background_pixels is not None:
             images = subtract_local_mean(images, self.background_pixels)
         elif self.subtract_median:
             images = images - image_median(images)[:, None, None, :]
+        if filtered is not None:
+            border = (self.background_pixels or 1) // 2
+            filtered = filtered[:, border : border + images.shape[1], border : border + images.shape[2]]
+            images = xp.concat([images, filtered - self._filtered_location], axis=-1)
         images = stretch_pixels(self.stretch, images * self._inverse_scale)
         mean, inverse_std = self._standardise
         images = (images - mean) * inverse_std
@@ -124,6 +139,11 @@ class Preprocess:
 
         Otherwise :meth:`normalise` of a whole map, then cut into images, is what :meth:`__call__` makes of each.
         """
+        if self.filters is not None:
+            raise InputError(
+                "config.data.matched_filter_arcmin filters each window with its mirror images beyond the edges; train "
+                "without, to share convolutions between windows"
+            )
         if self.subtract_median and self.background_pixels is None:
             raise InputError(
                 "config.data.subtract_median=True subtracts each window's own median; train with it False, or with "
@@ -150,25 +170,43 @@ class Preprocess:
         return np.array([self.statistics.location[i] for i in self.band_indices], np.float32)
 
     @functools.cached_property
+    def _filtered_location(self) -> np.ndarray:
+        return np.array(self.filters.statistics.location, np.float32)
+
+    @property
+    def _channel_statistics(self) -> tuple[BandStatistics, ...]:
+        of_bands = self.statistics.select(self.band_indices)
+        return (of_bands,) if self.filters is None else (of_bands, self.filters.statistics)
+
+    @functools.cached_property
     def _inverse_scale(self) -> np.ndarray:
-        scale = np.array([self.statistics.scale[i] for i in self.band_indices])
+        scale = np.concatenate([statistics.scale for statistics in self._channel_statistics])
         return (1 / (scale * self.softening)).astype(np.float32)
 
     @functools.cached_property
     def _standardise(self) -> tuple[np.ndarray, np.ndarray]:
-        moments = self.statistics.moments(self.stretch, self.softening)
-        mean, std = (np.array([moments[name][i] for i in self.band_indices]) for name in ("mean", "std"))
+        moments = [statistics.moments(self.stretch, self.softening) for statistics in self._channel_statistics]
+        mean, std = (np.concatenate([part[name] for part in moments]) for name in ("mean", "std"))
         return mean.astype(np.float32), (1 / std).astype(np.float32)
 
     def to_dict(self) -> dict:
         """JSON-able, as written into checkpoints; :meth:`from_dict` is the inverse."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return values | {"statistics": self.statistics.to_dict(), "band_indices": list(self.band_indices)}
+        return values | {
+            "statistics": self.statistics.to_dict(),
+            "band_indices": list(self.band_indices),
+            "filters": self.filters and self.filters.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocess":
-        statistics = BandStatistics.from_dict(values["statistics"])
-        return cls(**{**values, "statistics": statistics, "band_indices": tuple(values["band_indices"])})
+        filters = values.get("filters")
+        read = {
+            "statistics": BandStatistics.from_dict(values["statistics"]),
+            "band_indices": tuple(values["band_indices"]),
+            "filters": filters and ImageFilters.from_dict(filters),
+        }
+        return cls(**{**values, **read})
 
 
 def select_band_indices(available: Sequence[str], wanted: Sequence[str] | None) -> tuple[int, ...]:

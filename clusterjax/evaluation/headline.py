@@ -12,6 +12,7 @@ from clusterjax.evaluation.curves import Labels, Valid, auc_difference
 from clusterjax.evaluation.multiclass import Probabilities, called_class, multiclass_metrics
 from clusterjax.evaluation.valid import keep_valid
 
+RANDOM_SKY = "random sky"  # ``draws`` of a row that is of the clusters and the random sky among these draws alone
 HIGH_REDSHIFT = 1.1  # the last bin of the published figures
 
 

@@ -1,9 +1,11 @@
-"""Does a data set give its labels away? What can be told without looking at any structure in the images."""
+"""Does a data set give its labels away? Scores without looking at the images' structure, and scores too good."""
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from clusterjax.evaluation.curves import auc
+from clusterjax.evaluation.curves import Labels, Scores, auc, auc_difference
+
+_SUSPICIOUS_SIGMA = 2.0
 
 
 def leak_auc(
@@ -32,3 +34,16 @@ def leak_auc(
     score = test @ np.linalg.solve(within, difference)
     error = np.sqrt((positive + negative + 1) / (12 * positive * negative))
     return auc(test_label.astype(int), score), float(error)
+
+
+def above_bound(label: Labels, score: Scores, bound: Scores) -> dict[str, float | bool]:
+    """AUC of ``score`` above that of the best observer that there can be, on the same draws, and its error (DeLong).
+
+    ``leak_suspected`` if that is more than 2 errors: on one test set in 44 of a score that reaches the bound.
+    """
+    difference, error = auc_difference(label, score, bound)
+    return {
+        "auc_above_bound": difference,
+        "auc_above_bound_error": error,
+        "leak_suspected": bool(difference > _SUSPICIOUS_SIGMA * error),
+    }

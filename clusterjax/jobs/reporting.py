@@ -16,6 +16,7 @@ from clusterjax.data.sources import Source, open_source
 from clusterjax.errors import InputError
 from clusterjax.evaluation.headline import PUBLISHED
 from clusterjax.experiment import MEMBERS, make_builder
+from clusterjax.jobs.ceilings import leak_text
 from clusterjax.jobs.cross_validation import FOLDER as CROSS_VALIDATION
 from clusterjax.jobs.scoring import CLASSICAL, classical_column
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
@@ -70,6 +71,7 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         survey=_survey(workdir, config),
         members=_optional_table(workdir / "evaluation" / "members.fits"),
         cross_validation=_cross_validation(workdir / CROSS_VALIDATION),
+        warnings=leak_warnings(metrics),
     )
 
 
@@ -95,6 +97,15 @@ def _cross_validation(folder: pathlib.Path) -> CrossValidation | None:
     if not (folder / "folds.fits").exists():
         return None
     return CrossValidation(read_table(folder / "predictions.fits"), read_table(folder / "folds.fits"))
+
+
+def leak_warnings(metrics: dict | None) -> list[str]:
+    """What metrics.json says of a score above the bound, as a sentence for the reader."""
+    ceilings = (metrics or {}).get("ceilings", {})
+    if not ceilings.get("leak_suspected"):
+        return []
+    text = leak_text(ceilings)
+    return [text[0].upper() + text[1:] + "."]
 
 
 def _read_json(path: pathlib.Path) -> dict | None:

@@ -16,6 +16,7 @@ from clusterjax.evaluation.matched_filter import MatchedFilterObserver, fit_matc
 from clusterjax.evaluation.multiclass import multiclass_metrics
 from clusterjax.experiment import Network
 from clusterjax.jobs.calibrating import calibrate, calibration_inputs, column_names, scores_of
+from clusterjax.jobs.ceilings import add_ceilings, ceiling_figures, with_ceilings
 from clusterjax.jobs.learning import build
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
@@ -55,6 +56,7 @@ def evaluate(session: Session) -> None:
         "data": builder.info.full_name,
         "calibration": calibration_inputs(session.config),
         **scores_inputs(session.config),
+        "ceilings": session.config.evaluation.ceilings,
     }
     if is_done(folder / "metrics.json", made_from):
         say(f"evaluation of {network.source} is done: {folder}")
@@ -84,6 +86,9 @@ def evaluate(session: Session) -> None:
                 tables[split][column] = observer.score(np.asarray(tables[split]["snr"]))
             else:
                 tables[split][column] = _score_in_parts(observer, source)
+    if session.config.evaluation.ceilings:
+        test_source = open_source(builder, "test")
+        add_ceilings(builder, tables["test"], lambda observer: _score_in_parts(observer, test_source))
     calibrate(session.config, tables, network.facts.class_names, folder, made_from)
     for split, table in tables.items():
         write_table(folder / f"predictions_{split}", table)
@@ -193,7 +198,7 @@ def _metrics(tables: dict[str, Table], losses: dict, class_names) -> dict:
         threshold = fit_threshold(np.asarray(validation["label"]), np.asarray(validation[column], float))
         figures = binary_metrics(np.asarray(test["label"]), np.asarray(test[column], float), threshold=threshold)
         result[column] = {"threshold": threshold, **figures}
-    return result
+    return result | ceiling_figures(tables["test"])
 
 
 def make_headline(test: Table, metrics: dict, model_name: str, class_names) -> Table:
@@ -208,4 +213,5 @@ def make_headline(test: Table, metrics: dict, model_name: str, class_names) -> T
         observers.append(Observer(CLASSICAL[column], scores, threshold=metrics[column]["threshold"]))
     redshift = np.asarray(test["redshift"], float) if "redshift" in test.colnames else None
     ceiling = PUBLISHED.get(column)
-    return binary_headline(label, observers, redshift=redshift, ceiling=ceiling)
+    headline = binary_headline(label, observers, redshift=redshift, ceiling=ceiling)
+    return with_ceilings(headline, test, observers)

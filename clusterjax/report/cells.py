@@ -39,6 +39,15 @@ _COLUMN_NAMES = {
     "ece_error": "± 1σ",
     "ece_if_perfect": "if perfect",
 }
+# Of a headline row's draws: its mark, and what that says below the table
+MARKS = {
+    "other": ("*", "other draws of the same task; between draws accuracy moves by 0.006, AUC by 0.003"),
+    "random sky": (
+        "†",
+        "clusters and random sky among these draws; the bound is of the same cutouts without point "
+        "sources, and who is above it knows the answer from elsewhere",
+    ),
+}
 _UNITS = ("arcmin2", "arcmin", "arcsec", "deg2", "deg", "pixels", "msun")
 
 
@@ -49,6 +58,19 @@ class HeadlineRow(NamedTuple):
     kind: str
     draws: str
     cells: list[tuple[str, str]]
+
+    @property
+    def name(self) -> str:
+        """The observer, marked if the draws are not simply these."""
+        return f"{self.observer} {MARKS[self.draws][0]}" if self.draws in MARKS else self.observer
+
+
+def headline_notes(rows: list[HeadlineRow]) -> list[str]:
+    """What the marks in a headline table mean."""
+    notes = [f"{mark} {text}" for draws, (mark, text) in MARKS.items() if any(row.draws == draws for row in rows)]
+    if any(row.kind == "members" for row in rows):
+        notes.insert(0, "Of one member: mean and standard deviation over the members")
+    return notes
 
 
 def headline_cells(headline: Table) -> tuple[list[str], list[HeadlineRow]]:

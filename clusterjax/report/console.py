@@ -4,16 +4,16 @@ from collections.abc import Mapping
 
 from astropy.table import Table
 
-from clusterjax.report.cells import headline_cells
+from clusterjax.report.cells import headline_cells, headline_notes
 
 
 def headline_text(headline: Table) -> str:
     """The headline table (of ``binary_headline`` or ``multiclass_headline``) as aligned lines of text.
 
-    Columns that only cost width on a console (errors of minor figures, F1) stay; rows of other draws are marked ``*``.
+    Columns that only cost width on a console (errors of minor figures, F1) stay; rows of other draws are marked.
     """
     names, rows = headline_cells(headline)
-    labels = [f"{row.observer}{' *' if row.draws == 'other' else ''}" for row in rows]
+    labels = [row.name for row in rows]
     first = max(len(label) for label in ["", *labels])
     value_widths = [max(len(row.cells[i][0]) for row in rows) for i in range(len(names))]
     error_widths = [max(len(row.cells[i][1]) for row in rows) for i in range(len(names))]
@@ -29,9 +29,7 @@ def headline_text(headline: Table) -> str:
             cell = f"{value} {error:<{error_width}}" if error_width else value
             line += f"  {cell:>{width}}"
         lines.append(line.rstrip())
-    if any(row.draws == "other" for row in rows):
-        lines.append("* other draws of the same task; between draws accuracy moves by 0.006, AUC by 0.003")
-    return "\n".join(lines)
+    return "\n".join([*lines, *headline_notes(rows)])
 
 
 def paths_text(paths: Mapping[str, object]) -> str:

@@ -13,7 +13,7 @@ from clusterjax.errors import InputError
 from clusterjax.report import plots_sky
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
 from clusterjax.report.calibration import calibration_section
-from clusterjax.report.cells import column_name, format_value, headline_cells
+from clusterjax.report.cells import column_name, format_value, headline_cells, headline_notes
 from clusterjax.report.comparison import comparison_section
 from clusterjax.report.contents import Gallery, Report, Survey
 from clusterjax.report.dataset import dataset_section
@@ -218,12 +218,7 @@ def _page(report: Report, sections, pictures, figure_files, table_files) -> str:
     headline = None
     if report.headline is not None and len(report.headline):
         names, rows = headline_cells(report.headline)
-        headline = {
-            "names": names,
-            "rows": rows,
-            "has_other": any(row.draws == "other" for row in rows),
-            "has_members": any(row.kind == "members" for row in rows),
-        }
+        headline = {"names": names, "rows": rows, "notes": headline_notes(rows)}
     return environment.get_template("page.html").render(
         report=report,
         headline=headline,

@@ -19,3 +19,4 @@ class Cutout:
     m500c_msun: float  # the true mass
     centre_y_pixels: float  # of the object, or of the image for random sky
     centre_x_pixels: float
+    own_sources: int = 0  # microwave: point sources that belong to the object, painted or not

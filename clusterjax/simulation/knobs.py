@@ -43,6 +43,7 @@ class MicrowaveSky:
     noise_scale: float = 1.0  # multiplies the noise, in µK
     one_over_f: bool = True  # atmospheric noise at low ell, joined with Planck's maps; else white noise alone
     mass_ratio: float = 0.63  # (1 - b): the mass that enters the pressure profile over the true M500c
+    profile: str = "arnaud"  # arnaud (2010, universal) or battaglia (2012; of true masses: mass_ratio=1)
     scatter_ln: float = 0.2  # of the SZ signal at fixed mass
     mass_floor_msun: float = 2.4e14  # lowest true M500c of a training cluster: 1.5e14 in the pressure profile
     redshift_max: float = 1.6  # highest redshift of a training cluster
@@ -50,5 +51,6 @@ class MicrowaveSky:
     radio_n10: float = 1.0  # radio galaxies above 10 mJy at 150 GHz, per deg2; 0.7 to 1.2 are measured
     radio_in_clusters: float = 0.09  # fraction of clusters with a radio galaxy that fills the decrement
     dust_scale: float = 1.0  # multiplies the power of Galactic dust
+    tsz_cib_correlation: float = 0.0  # of unseen haloes' SZ effect and infrared galaxies; 0.064 in ACT DR6
     beam_error: float = 0.0  # fractional scatter of the width of objects' beams, one draw a cutout (a map: one draw)
     label_noise: float = 0.0  # fraction of training labels that are flipped

@@ -38,6 +38,11 @@ class MatchedFilter:
         density = np.sum(self.template * self._weight, axis=-1)
         return float(np.trapezoid(self.ell * density, self.ell) / (2 * np.pi)) ** -0.5
 
+    @functools.cached_property
+    def snr_weight(self) -> Float[np.ndarray, "n band"]:
+        """The filter's own transform: sigma C^-1 t, which makes a signal-to-noise ratio of the maps' transforms."""
+        return self.sigma * self._weight
+
     def __call__(self, maps: Float[np.ndarray, "*batch y x band"]) -> Float[np.ndarray, "*batch y x"]:
         """Signal-to-noise ratio at each pixel, positive for a positive amplitude. NaN pixels count as the mean.
 
@@ -60,9 +65,9 @@ class MatchedFilter:
         ky = 2 * np.pi * scipy.fft.fftfreq(shape[0], self.pixel_radians)
         kx = 2 * np.pi * scipy.fft.rfftfreq(shape[1], self.pixel_radians)
         ell = np.hypot(ky[:, None], kx[None, :])
-        weight = np.stack([np.interp(ell, self.ell, column, right=0.0) for column in self._weight.T])
+        weight = np.stack([np.interp(ell, self.ell, column, right=0.0) for column in self.snr_weight.T])
         weight[:, 0, 0] = 0.0  # a map's zero point is arbitrary
-        return (weight * self.sigma).astype(np.float32)
+        return weight.astype(np.float32)
 
 
 def _mirror(side: int) -> tuple[tuple[int, int], int]:

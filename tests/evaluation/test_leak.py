@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from clusterjax.evaluation.leak import leak_auc
+from clusterjax.evaluation.curves import auc_difference
+from clusterjax.evaluation.leak import above_bound, leak_auc
 
 
 def draws(count, shift, seed):
@@ -46,3 +47,27 @@ def test_one_class_only():
     features, label = draws(100, 0.0, 0)
     assert np.isnan(leak_auc(features, label, features, np.ones(100, bool))).all()
     assert np.isnan(leak_auc(features, np.zeros(100, bool), features, label)).all()
+
+
+def test_a_score_above_the_bound():
+    """Who reaches the bound is not suspected, who is told a fifth of the answers is; the error is DeLong's."""
+    rng = np.random.default_rng(0)
+    label = np.arange(2000) % 2
+    bound = rng.normal(size=2000) + 2 * label
+    told = np.where(rng.random(2000) < 0.2, 10.0 * label, bound)
+    honest, leaking = above_bound(label, bound + 0.2 * rng.normal(size=2000), bound), above_bound(label, told, bound)
+    assert not honest["leak_suspected"]
+    assert leaking["leak_suspected"]
+    difference, error = auc_difference(label, told, bound)
+    assert (leaking["auc_above_bound"], leaking["auc_above_bound_error"]) == (difference, error)
+    # Scatter about the bound: suspected as often as a Gaussian exceeds 2 sigma, not always.
+    above = [above_bound(label, bound + 0.5 * rng.normal(size=2000), bound)["leak_suspected"] for _ in range(20)]
+    assert not any(above)
+
+
+def test_certainty_may_be_infinite():
+    label = np.arange(40) % 2
+    bound = np.where(label == 1, np.inf, np.random.default_rng(0).normal(size=40))
+    figures = above_bound(label, label + 0.5, bound)
+    assert figures["auc_above_bound"] == 0
+    assert not figures["leak_suspected"]

@@ -66,3 +66,17 @@ def test_a_class_for_each_type(tmp_path):
         builder="microwave_cutouts", data_dir=str(tmp_path), binary=False, object_fractions=fractions, num_train=4
     )
     assert "near_miss" not in make_builder(config, MicrowaveSky()).info.features["label"].names
+
+
+def test_another_pressure_profile_has_another_name(tmp_path):
+    """And data sets that were built before there was a choice keep theirs."""
+    config = DataConfig(
+        builder="microwave_cutouts",
+        data_dir=str(tmp_path),
+        num_train=48_000,
+        object_fractions=dict(MICROWAVE_FRACTIONS),
+    )
+    assert make_builder(config, MicrowaveSky()).info.full_name == "microwave_cutouts/simulated-e0ba47de/1.0.0"
+    battaglia = make_builder(config, MicrowaveSky(profile="battaglia"))
+    assert battaglia.builder_config.content()["sky"]["profile"] == "battaglia"
+    assert battaglia.info.full_name != make_builder(config, MicrowaveSky()).info.full_name

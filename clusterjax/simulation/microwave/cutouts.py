@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import scipy.fft
 import scipy.ndimage
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.cosmology import theta500_arcmin
@@ -27,7 +27,7 @@ from clusterjax.simulation.microwave.flat_sky import (
     grid_ell,
     point_transform,
 )
-from clusterjax.simulation.microwave.pressure import compton_y_transform
+from clusterjax.simulation.microwave.profiles import compton_y_transform
 from clusterjax.simulation.microwave.sources import (
     PointSources,
     cluster_sources,
@@ -50,21 +50,25 @@ _EXTREMUM_BAND = 1  # f150
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Setting:
-    """What all cutouts of one size and sky share."""
+class Setting:
+    """What all cutouts of one size and sky share, on the periodic grid that they are cut from."""
 
     field: GaussianField
     ell: Float[np.ndarray, "ky kx"]
     beam: Float[np.ndarray, "band ky kx"]
 
 
+def setting_of(sky: MicrowaveSky, size: int) -> Setting:
+    return _setting(dataclasses.astuple(sky), size)
+
+
 @functools.lru_cache(maxsize=4)
-def _setting(knobs: tuple, size: int) -> _Setting:
+def _setting(knobs: tuple, size: int) -> Setting:
     sky = MicrowaveSky(*knobs)
     field = GaussianField(functools.partial(map_covariance, sky), (size, size))
     ell = grid_ell(field.padded)
     beam = np.moveaxis(beam_transform(survey_of(sky), ell), -1, 0).astype(np.float32)
-    return _Setting(field, ell, beam)
+    return Setting(field, ell, beam)
 
 
 @dataclasses.dataclass
@@ -171,16 +175,27 @@ def _roll_extremum(grid: np.ndarray, size: int, *, hot: bool) -> np.ndarray:
     return np.roll(grid, (size // 2 - low - y, size // 2 - low - x), axis=(1, 2))
 
 
-def simulate_cutout(sky: MicrowaveSky, object_type: str, rng: np.random.Generator, *, size: int = 64) -> Cutout:
+def halo_transform(
+    sky: MicrowaveSky, y_transform: Float[np.ndarray, "ky kx"], y_pixels: float, x_pixels: float, shape: tuple[int, int]
+) -> Complex[np.ndarray, "band ky kx"]:
+    """``rfft2`` of a halo's SZ effect in µK at a place, before the beams, from the transform of its Compton y (sr)."""
+    halo = y_transform / PIXEL_RADIANS**2 * point_transform(y_pixels, x_pixels, shape)
+    return sz_uk_per_y(survey_of(sky)).astype(np.float32)[:, None, None] * halo.astype(np.complex64)
+
+
+def simulate_cutout(
+    sky: MicrowaveSky, object_type: str, rng: np.random.Generator, *, size: int = 64, paint_sources: bool = True
+) -> Cutout:
     """One cutout of ``size`` x ``size`` pixels of 0.5 arcmin with an object of ``object_type`` near its centre.
 
     Three bands in µK of the CMB, each with its median over the cutout subtracted. With the object come the CMB,
     foregrounds (the SZ effect of unseen haloes among them) as one Gaussian field, radio and dusty galaxies, and noise.
+    Without ``paint_sources`` it is the same sky, from the same random numbers, but for these galaxies.
     Raises :class:`InputError` for an unknown type.
     """
     if object_type not in _RECIPES:
         raise InputError(f"object_type={object_type!r} is unknown; use one of {', '.join(MICROWAVE_OBJECT_TYPES)}")
-    setting = _setting(dataclasses.astuple(sky), size)
+    setting = setting_of(sky, size)
     field, beam = setting.field, setting.beam
     target = _RECIPES[object_type](rng, sky, (size - 1) / 2)
     if sky.beam_error:
@@ -191,12 +206,13 @@ def simulate_cutout(sky: MicrowaveSky, object_type: str, rng: np.random.Generato
     if target.sources is not None:
         sources = join([sources, target.sources])
     transform = field.draw_transform(rng)
-    objects = deposit_transform(sources.y_pixels, sources.x_pixels, sources.uk_sr.T / PIXEL_RADIANS**2, field.padded)
+    weight = sources.uk_sr.T / PIXEL_RADIANS**2 * (1.0 if paint_sources else 0.0)
+    objects = deposit_transform(sources.y_pixels, sources.x_pixels, weight, field.padded)
     if np.isfinite(target.m500c_msun):
-        y_transform = compton_y_transform(setting.ell, sky.mass_ratio * target.m500c_msun, target.redshift)
-        y_transform *= np.exp(rng.normal(0, sky.scatter_ln)) / PIXEL_RADIANS**2
-        halo = y_transform * point_transform(target.y_pixels, target.x_pixels, field.padded)
-        objects += sz_uk_per_y(survey_of(sky)).astype(np.float32)[:, None, None] * halo.astype(np.complex64)
+        mass = sky.mass_ratio * target.m500c_msun
+        y_transform = compton_y_transform(setting.ell, mass, target.redshift, profile=sky.profile)
+        y_transform *= np.exp(rng.normal(0, sky.scatter_ln))
+        objects += halo_transform(sky, y_transform, target.y_pixels, target.x_pixels, field.padded)
     objects *= beam
     transform += objects
     if target.seek_extremum:
@@ -214,4 +230,5 @@ def simulate_cutout(sky: MicrowaveSky, object_type: str, rng: np.random.Generato
         m500c_msun=target.m500c_msun,
         centre_y_pixels=target.y_pixels,
         centre_x_pixels=target.x_pixels,
+        own_sources=0 if target.sources is None else len(target.sources.flux_mjy),
     )

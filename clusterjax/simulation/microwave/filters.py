@@ -6,10 +6,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
+from clusterjax.simulation import cosmology
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import ARCMIN, PIXEL_SCALE_ARCMIN, beam_transform, survey_of, sz_uk_per_y
 from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS
-from clusterjax.simulation.microwave.pressure import compton_y_transform
+from clusterjax.simulation.microwave.profiles import compton_y_transform
 from clusterjax.simulation.microwave.sources import dusty_response, radio_power, radio_response
 from clusterjax.simulation.microwave.spectra import map_covariance
 from clusterjax.sky.matched_filter import MatchedFilter
@@ -44,15 +45,31 @@ def matched_filter(
     """
     ell = _multipoles(pixel_scale_arcmin * ARCMIN)
     survey = survey_of(sky)
-    beam = beam_transform(survey, ell)
-    covariance = map_covariance(sky, np.maximum(ell, 2.0), tsz_painted=tsz_painted)
-    if with_sources:
-        power = radio_power(sky, _SOURCES_MASKED_ABOVE_MJY)
-        covariance += power * beam[..., :, None] * beam[..., None, :]
-    y = compton_y_transform(ell, np.float64(sky.mass_ratio * m500c_msun), np.float64(redshift))
-    template = y[:, None] * sz_uk_per_y(survey) * beam
+    covariance = noise_covariance(sky, ell, tsz_painted=tsz_painted, with_sources=with_sources)
+    y = compton_y_transform(ell, sky.mass_ratio * m500c_msun, redshift, profile=sky.profile)
+    template = y[:, None] * sz_uk_per_y(survey) * beam_transform(survey, ell)
     used = [survey.bands.index(band) for band in bands or survey.bands]
     return MatchedFilter(ell, template[:, used], covariance[:, used][:, :, used], pixel_scale_arcmin * ARCMIN)
+
+
+def noise_covariance(
+    sky: MicrowaveSky, ell: Float[np.ndarray, "*n"], *, tsz_painted: bool = False, with_sources: bool = True
+) -> Float[np.ndarray, "*n band band"]:
+    """Power of all but the cluster, µK² sr; with the painted radio galaxies up to 30 mJy as if they were Gaussian."""
+    covariance = map_covariance(sky, np.maximum(ell, 2.0), tsz_painted=tsz_painted)
+    if with_sources:
+        beam = beam_transform(survey_of(sky), ell)
+        covariance += radio_power(sky, _SOURCES_MASKED_ABOVE_MJY) * beam[..., :, None] * beam[..., None, :]
+    return covariance
+
+
+def template_mass_msun(sky: MicrowaveSky, theta500_arcmin: float) -> float:
+    """True M500c of the cluster at :data:`TEMPLATE_REDSHIFT` whose pressure profile has such an R500.
+
+    A filter needs a profile's shape alone, which hardly depends on anything but its angular size.
+    """
+    unit = cosmology.theta500_arcmin(1e14, TEMPLATE_REDSHIFT)
+    return 1e14 * (theta500_arcmin / float(unit)) ** 3 / sky.mass_ratio
 
 
 def _multipoles(pixel_radians: float) -> np.ndarray:

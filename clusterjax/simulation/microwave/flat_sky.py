@@ -1,5 +1,6 @@
 """Fields on a flat sky: a periodic grid in Fourier space, and the long waves that a small grid cannot hold."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -77,6 +78,17 @@ class GaussianField:
         white = rng.standard_normal((*self.long_factors.shape[:3], 2)).view(complex)[..., 0]
         modes = np.einsum("yxij,yxj->iyx", self.long_factors, white).astype(np.complex64)
         return (self.wave_y @ modes @ self.wave_x).real
+
+    def lag_covariance(self) -> Float[np.ndarray, "lag_y lag_x band band"]:
+        """Of two pixels of a map, by their distance in y and in x: 0 to the map's side less 1, whatever the sign."""
+        ny, nx = self.shape
+        power = np.zeros((*self.padded[:1], self.padded[1] // 2 + 1, self.num_bands, self.num_bands))
+        for (i, k), (j, m) in itertools.product(self.factors, repeat=2):
+            if k == m:
+                power[..., i, j] += self.factors[i, k].astype(float) * self.factors[j, m]
+        result = scipy.fft.irfft2(power, s=self.padded, axes=(0, 1))[:ny, :nx]
+        long_power = np.einsum("yxik,yxjk->yxij", self.long_factors, self.long_factors)
+        return result + np.einsum("ly,yxij,xm->lmij", self.wave_y, long_power, self.wave_x, optimize=True).real
 
     def cut(self, transform: Complex[np.ndarray, "band ky kx"]) -> Float[np.ndarray, "band y x"]:
         """From the padded grid's transform to the map, whose pixel (0, 0) is the grid's."""

@@ -1,21 +1,22 @@
 """Many haloes' thermal SZ effect on one map; and clusters injected into a map that exists."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import scipy.fft
 from jaxtyping import Complex, Float
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.cosmology import theta500_arcmin
 from clusterjax.simulation.haloes import Haloes
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import ARCMIN, beam_transform, survey_of, sz_uk_per_y
 from clusterjax.simulation.microwave.flat_sky import deposit_transform, grid_ell
-from clusterjax.simulation.microwave.pressure import amplitude, transform_of_profile
+from clusterjax.simulation.microwave.profiles import halo_signal, unit_transform
 from clusterjax.sky.skymap import SkyMap
 
 _SIZE_RATIO = 1.05  # of theta500 between the sizes that haloes are painted at; a halo is shared between two
+_SLOPE_STEP = 0.3  # of Battaglia's beta, within which haloes have the shape of their mean
 _UK_PER_UNIT = {"uk_cmb": 1.0, "uk": 1.0, "k_cmb": 1e6, "k": 1e6}
 _BORDER_PIXELS = 64  # of the periodic grid beyond the map
 
@@ -32,27 +33,29 @@ def paint_haloes(
 ) -> Complex[np.ndarray, "ky kx"]:
     """``rfft2`` of all haloes' Compton y on a periodic grid, with the scatter of ``sky``; masses are true ones.
 
-    One FFT a size: a halo is shared between the two sizes next to its own, with its integrated signal kept.
+    One FFT a size (and, of Battaglia's profile, a shape): a halo is shared between the two sizes next to its own, with
+    its integrated signal kept.
     """
     ell = grid_ell(grid, pixel_radians)
     total = np.zeros(ell.shape, np.complex64)
     mass, redshift = haloes
     if not len(mass):
         return total
-    mass = sky.mass_ratio * mass
-    theta = theta500_arcmin(mass, redshift) * ARCMIN
+    halo = halo_signal(sky.profile, sky.mass_ratio * mass, redshift)
     scatter = np.exp(rng.normal(0, sky.scatter_ln, len(mass)))
-    signal = amplitude(mass, redshift) * theta**2 * scatter / pixel_radians**2
-    place = np.log(theta / theta.min()) / np.log(_SIZE_RATIO)
+    signal = halo.total_sr * scatter / pixel_radians**2
+    place = np.log(halo.scale_radians / halo.scale_radians.min()) / np.log(_SIZE_RATIO)
     lower = np.floor(place).astype(int)
     share = place - lower
-    for index in np.unique(np.concatenate([lower, lower + 1])):
+    kind = np.round(halo.slope / _SLOPE_STEP).astype(int)
+    for index, of_kind in itertools.product(np.unique(np.concatenate([lower, lower + 1])), np.unique(kind)):
         weight = signal * np.where(lower == index, 1 - share, np.where(lower + 1 == index, share, 0.0))
-        used = weight > 0
+        used = (weight > 0) & (kind == of_kind)
         if used.any():
             points = deposit_transform(y_pixels[used], x_pixels[used], weight[None, used], grid)[0]
-            size = theta.min() * _SIZE_RATIO**index
-            total += points * transform_of_profile(ell * size).astype(np.float32)
+            size = halo.scale_radians.min() * _SIZE_RATIO**index
+            slope = float(halo.slope[used].mean())
+            total += points * unit_transform(sky.profile, ell * size, slope).astype(np.float32)
     return total
 
 

@@ -13,7 +13,7 @@ from clusterjax.simulation.microwave.bands import ARCMIN
 # Eq. 12 and table 1 of Arnaud et al. (2010), generalised NFW
 P0_H70, C500, GAMMA, ALPHA, BETA = 8.403, 1.177, 0.3081, 1.0510, 5.4905
 RADIUS_MAX_R500 = 5.0
-_Y_PER_KEV_CM3_MPC = 6.6524587e-25 / 510.99895 * 3.0856776e24  # sigma_T / (m_e c^2): y per keV cm^-3 Mpc
+Y_PER_KEV_CM3_MPC = 6.6524587e-25 / 510.99895 * 3.0856776e24  # sigma_T / (m_e c^2): y per keV cm^-3 Mpc
 _TRANSFORM_K_MAX = 250.0
 
 
@@ -57,7 +57,7 @@ def projected_pressure(impact_r500: Values) -> Values:
 
 def amplitude(m500c_msun: Values, redshift: Values) -> Values:
     """What :func:`projected_pressure` is multiplied with to give y."""
-    return pressure_500(m500c_msun, redshift) * r500_mpc(m500c_msun, redshift) * _Y_PER_KEV_CM3_MPC
+    return pressure_500(m500c_msun, redshift) * r500_mpc(m500c_msun, redshift) * Y_PER_KEV_CM3_MPC
 
 
 def compton_y(theta_arcmin: Values, m500c_msun: Values, redshift: Values) -> Values:

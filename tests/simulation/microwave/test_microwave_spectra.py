@@ -39,6 +39,22 @@ def test_foregrounds_at_their_pivot():
     assert d_ell(bare[0, 0, 0], 3000.0) == pytest.approx(0.99 + 7.65 + 3.81, rel=1e-6)
 
 
+def test_correlated_sz_and_infrared():
+    """At 150 GHz, ell 3000, xi = 0.064 takes 2 xi sqrt(3.50 x 3.81) away; above the null it adds."""
+    nu, ell = np.array([97.8, 150.0, 250.0]), np.array([300.0, 3000.0, 20_000.0])
+    plain, correlated = (spectra.foreground_power(nu, ell, tsz_cib_correlation=xi) for xi in (0.0, 0.064))
+    change = d_ell(correlated - plain, ell[:, None, None])
+    assert change[1, 1, 1] == pytest.approx(-2 * 0.064 * np.sqrt(3.50 * 3.81), rel=1e-6)
+    assert (change[:, 2, 2] > 0).all()
+    assert np.linalg.eigvalsh(spectra.foreground_power(nu, ell, tsz_cib_correlation=1.0)).min() > 0
+    np.testing.assert_array_equal(
+        spectra.foreground_power(nu, ell, tsz_scale=0.0, tsz_cib_correlation=0.064),
+        spectra.foreground_power(nu, ell, tsz_scale=0.0),
+    )
+    sky = MicrowaveSky(tsz_cib_correlation=0.064)
+    assert (spectra.map_covariance(sky, ell)[:, 1, 1] < spectra.map_covariance(MicrowaveSky(), ell)[:, 1, 1]).all()
+
+
 def test_thermal_sz_and_radio_fall_with_frequency_and_dust_rises():
     nu, ell = np.array(SURVEYS["act_dr6"].frequency_ghz), np.array([3000.0])
     parts = {
