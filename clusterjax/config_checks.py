@@ -19,6 +19,7 @@ _CHOICES = {
     "optim.name": OPTIMIZERS,
     "optim.schedule": ("constant", "exponential", "step", "cosine"),
     "optim.plateau_metric": ("loss", "accuracy"),
+    "explain.baseline": ("average", "empty"),
     "search.method": ("auto", "dense", "windows"),
     "microwave.survey": ("act_dr5", "act_dr6", "planck"),
 }
@@ -34,6 +35,7 @@ _POSITIVE = (
     "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex", "lr_range.multiplier",
     "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
     "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
+    "explain.num_cutouts", "explain.num_filters", "explain.num_steps", "explain.batch_size",
     "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
     "search.smoothing_pixels", "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
     "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
@@ -116,6 +118,13 @@ def _check_together(config: ExperimentConfig) -> None:
     if config.lr_range.lr_max <= config.lr_range.lr_min:
         raise InputError(
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
+        )
+    if any(number < 0 for number in config.explain.filters):
+        raise InputError(f"config.explain.filters={config.explain.filters!r} must be 0 or above")
+    if len(config.explain.plane_columns) not in (0, 2):
+        raise InputError(
+            f"config.explain.plane_columns={config.explain.plane_columns!r} must be two columns of the predictions, or "
+            "none"
         )
     survey = config.data.survey
     for mirror in survey.mirrors:

@@ -12,6 +12,7 @@ from clusterjax.config import ExperimentConfig
 from clusterjax.experiment import load_network
 from clusterjax.jobs.comparing import compare as compare
 from clusterjax.jobs.data_card import write_data_card
+from clusterjax.jobs.explaining import explain
 from clusterjax.jobs.learning import build, find_learning_rate, train
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate
@@ -31,6 +32,7 @@ _JOBS = {
     "lr_range_test": find_learning_rate,
     "train": train,
     "evaluate": evaluate,
+    "explain": explain,
     "scan": scan,
     "report": report,
 }
@@ -69,6 +71,7 @@ def run(
         return
     train(session)
     evaluate(session)
+    explain(session)
     if can_scan(config):
         scan(session)
     report(session)

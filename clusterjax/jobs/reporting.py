@@ -11,16 +11,16 @@ import numpy as np
 from astropy.table import Table
 
 from clusterjax import __version__
-from clusterjax.config import ExperimentConfig, from_json
-from clusterjax.data.sources import Source, open_source
+from clusterjax.config import ExperimentConfig, ExplainConfig, from_json
+from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
-from clusterjax.evaluation.headline import PUBLISHED
 from clusterjax.experiment import make_builder
-from clusterjax.jobs.scoring import CLASSICAL, classical_column
+from clusterjax.jobs.examples import read_images, read_predictions
+from clusterjax.jobs.explained import read_explained
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
 from clusterjax.jobs.session import Session
 from clusterjax.report.console import headline_text, paths_text
-from clusterjax.report.contents import Gallery, LrRange, Predictions, Report, Survey
+from clusterjax.report.contents import LrRange, Report, Survey
 from clusterjax.report.galleries import choose_examples, make_gallery
 from clusterjax.report.html import write_report
 from clusterjax.sky.catalogues import read_table
@@ -52,7 +52,6 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
     metrics = _read_json(workdir / "evaluation" / "metrics.json")
     if not history and metrics is None and not (workdir / "scan" / "summary.json").exists():
         raise InputError(f"nothing to report in {workdir}; run --job=train, evaluate or scan first")
-    predictions, galleries = _scores(workdir, run_config, metrics)
     headline = workdir / "evaluation" / "headline.ecsv"
     return Report(
         title=run_config.name,
@@ -62,10 +61,9 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         metrics=metrics and {name: figures for name, figures in metrics.items() if name != "made_from"},
         history=history,
         lr_range=_lr_range(workdir),
-        predictions=predictions,
-        galleries=galleries,
         natural_colour=run_config.data.builder == "labelled_images",
         survey=_survey(workdir, config),
+        **_scores(workdir, run_config, config.explain, metrics),
     )
 
 
@@ -84,34 +82,36 @@ def _lr_range(workdir: pathlib.Path) -> LrRange | None:
     return LrRange(**{name: value for name, value in values.items() if name != "made_from"})
 
 
-def _scores(workdir, config, metrics) -> tuple[Predictions | None, list[Gallery]]:
-    path = workdir / "evaluation" / "predictions_test.fits"
-    if metrics is None or not path.exists():
-        return None, []
+def _scores(workdir, config, explain: ExplainConfig, metrics) -> dict:
+    """The report's predictions, galleries and explanations, of what there is."""
+    if metrics is None or not (workdir / "evaluation" / "predictions_test.fits").exists():
+        return {}
     builder = make_builder(config)
-    table = read_table(path)
-    column = classical_column(table)
-    predictions = Predictions(
-        table=table,
-        class_names=tuple(builder.info.features["label"].names),
-        network_name=config.model.name,
-        classical=column,
-        classical_name=CLASSICAL.get(column, ""),
-        classical_threshold=metrics[column]["threshold"] if column else 0.5,
-        ceiling=PUBLISHED.get(column),
-        calibration=_optional_table(path.with_name("calibration.fits")),
-        prior=_optional_table(path.with_name("prior.fits")),
-    )
+    predictions = read_predictions(workdir, dataclasses.replace(config, explain=explain), metrics, builder)
+    explained = read_explained(workdir, metrics)
+    places = np.asarray(predictions.table["index"])
+    if explained is None:
+        chosen = {group: places[rows] for group, rows in choose_examples(predictions, num=explain.num_cutouts).items()}
+    else:
+        chosen = explained.groups
     source = open_source(builder, "test")
-    return predictions, [
-        make_gallery(predictions, group, rows, _images(source, table, rows))
-        for group, rows in choose_examples(predictions).items()
-        if len(rows)
+    order = np.argsort(places)
+    galleries = [
+        make_gallery(
+            predictions,
+            group,
+            order[np.searchsorted(places, index, sorter=order)],
+            read_images(source, index),
+            band_names=builder.info.metadata["band_statistics"]["bands"],
+            saliency=None if explained is None else explained.saliency(group),
+        )
+        for group, index in chosen.items()
     ]
-
-
-def _images(source: Source, table: Table, rows: np.ndarray) -> np.ndarray:
-    return np.stack([source[int(table["index"][row])]["image"] for row in rows])
+    return {
+        "predictions": predictions,
+        "galleries": galleries,
+        "explanations": None if explained is None else explained.for_report(predictions),
+    }
 
 
 def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:

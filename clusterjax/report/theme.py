@@ -128,3 +128,10 @@ def to_png(figure: Figure, *, dpi: int = 200) -> bytes:
     # Without metadata the same figure is the same bytes.
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """The figure as the bytes of a PDF file, in vectors; the same figure is the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+    return buffer.getvalue()

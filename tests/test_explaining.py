@@ -1,0 +1,49 @@
+"""Maps of the network's input on the pixels of the cutouts."""
+
+import numpy as np
+import pytest
+
+from clusterjax.config import DataConfig
+from clusterjax.data.preprocess import Preprocess
+from clusterjax.data.statistics import fit_band_statistics
+from clusterjax.jobs.explaining import on_cutout_pixels
+
+RNG = np.random.default_rng(0)
+METADATA = {"band_statistics": fit_band_statistics(RNG.normal(size=(5000, 1)), ["w1"]).to_dict()}
+
+
+def preprocess(**options):
+    return Preprocess.from_metadata(DataConfig(**options), METADATA)
+
+
+@pytest.mark.parametrize(
+    ("options", "input_side", "seen"),
+    [
+        ({}, 40, slice(0, 40)),
+        ({"centre_pixels": 20}, 20, slice(10, 30)),
+        ({"centre_pixels": 20, "input_size": 60}, 60, slice(10, 30)),
+        ({"background_pixels": 5}, 36, slice(2, 38)),
+    ],
+)
+def test_maps_lie_where_the_network_sees(options, input_side, seen):
+    """What the network is given of a blob, mapped back, is on the blob."""
+    image = np.zeros((1, 40, 40, 1), np.float32)
+    image[0, 14:17, 22:25] = 100
+    made = preprocess(subtract_median=False, **options)
+    inputs = made(image)
+    assert inputs.shape[1] == input_side
+    placed = on_cutout_pixels(inputs[..., 0], made, (40, 40))
+    known = np.zeros((40, 40), bool)
+    known[seen, seen] = True
+    np.testing.assert_array_equal(np.isfinite(placed[0]), known)
+    assert np.unravel_index(np.nanargmax(placed[0]), (40, 40)) in {(y, x) for y in (14, 15, 16) for x in (22, 23, 24)}
+    total = np.nansum(on_cutout_pixels(inputs[..., 0], made, (40, 40), is_density=True))
+    assert total == pytest.approx(inputs.sum(), rel=1e-3)
+
+
+def test_a_coarse_map_covers_the_cutout():
+    coarse = np.array([[[1.0, 0], [0, 0]]])
+    placed = on_cutout_pixels(coarse, preprocess(), (40, 40))[0]
+    assert placed[:10, :10].min() == 1
+    assert placed[30:, 30:].max() == 0
+    assert np.all(np.diff(placed[0]) <= 0)
