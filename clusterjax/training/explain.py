@@ -32,7 +32,8 @@ class Attributions(NamedTuple):
     @property
     def errors(self) -> np.ndarray:
         """(batch,) by how much the sums miss the differences."""
-        return np.sum(self.attributions, axis=(1, 2, 3)) - (self.log_odds - self.baseline_log_odds)
+        sums = np.asarray(self.attributions).sum(axis=(1, 2, 3))
+        return sums - np.asarray(self.log_odds) + np.asarray(self.baseline_log_odds)
 
 
 def log_odds(logits: Logits, target: Int[Array, " batch"]) -> Float[Array, " batch"]:
