@@ -55,11 +55,11 @@ class Explained:
         baseline = {"average": "an image of average pixels", "empty": "a cutout without any flux"}[config["baseline"]]
         worst = float(np.max(np.abs(self.table["completeness_error"])))
         return (
-            f"Grad-CAM (Selvaraju et al. 2017) shows where layer {self.summary['grad_cam_layer']} finds what speaks for "
-            f"{target}: bright is much; each map has its own scale, and is black where nothing does. The attribution is "
-            f"each pixel's part of the log-odds of {target} (integrated gradients, Sundararajan et al. 2017), from "
-            f"{baseline} in {config['num_steps']} steps: red speaks for it, blue against it. The parts add up to the "
-            f"log-odds within {worst:.2g}."
+            f"Grad-CAM (Selvaraju et al. 2017) shows where layer {self.summary['grad_cam_layer']} finds what speaks "
+            f"for {target}: bright is much; each map has its own scale, and is black where nothing does. The "
+            f"attribution is each pixel's part of the log-odds of {target} (integrated gradients, Sundararajan et al. "
+            f"2017), from {baseline} in {config['num_steps']} steps: red speaks for it, blue against it. The parts add "
+            f"up to the log-odds within {worst:.2g}."
         )
 
 

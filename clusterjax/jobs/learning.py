@@ -17,6 +17,7 @@ from clusterjax.data.loader import make_eval_loader, make_train_loader
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.experiment import DatasetFacts, Network, create_network, dataset_facts, make_builder
+from clusterjax.jobs.provenance import keep_provenance
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible, to_global
 from clusterjax.report.plots_learning import plot_lr_range
@@ -193,6 +194,7 @@ def train(session: Session) -> None:
         f"{steps_per_epoch} steps an epoch, {mesh.size} device{'s' * (mesh.size > 1)}"
     )
     eval_step, validation = _make_validation(session, learning)
+    keep_provenance(session.workdir)
     with Checkpoints(session.workdir / "checkpoints") as checkpoints:
         run_training(
             TrainingRun(

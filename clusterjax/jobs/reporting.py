@@ -1,28 +1,27 @@
 """The job report: what the other jobs left in the workdir, as one page."""
 
 import dataclasses
-import datetime
 import json
 import pathlib
-import platform
 
-import jax
 import numpy as np
 from astropy.table import Table
 
-from clusterjax import __version__
 from clusterjax.config import ExperimentConfig, ExplainConfig, from_json
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.experiment import make_builder
 from clusterjax.jobs.examples import read_images, read_predictions
 from clusterjax.jobs.explained import read_explained
+from clusterjax.jobs.model_card import make_model_card
+from clusterjax.jobs.provenance import describe_hardware, describe_software
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
 from clusterjax.jobs.session import Session
 from clusterjax.report.console import headline_text, paths_text
 from clusterjax.report.contents import LrRange, Report, Survey
 from clusterjax.report.galleries import choose_examples, make_gallery
 from clusterjax.report.html import write_report
+from clusterjax.report.model_card import write_model_card
 from clusterjax.sky.catalogues import read_table
 from clusterjax.sky.fits import read_probability_map
 from clusterjax.sky.open_map import open_map
@@ -34,20 +33,22 @@ def report(session: Session) -> None:
     workdir = session.workdir
     made = _report_of(workdir, session.config)
     index = write_report(workdir / "report", made)
+    card = _write_card(workdir, session.config, made)
     if made.headline is not None:
         print("\n" + headline_text(made.headline), flush=True)
     paths = {
         "report": index,
+        "model card": card,
         "scores of the test split": workdir / "evaluation" / "predictions_test.fits",
         "probability map": workdir / "scan" / "score.fits",
         "candidates": workdir / "scan" / "candidates.fits",
         "checkpoints": workdir / "checkpoints",
     }
-    print("\n" + paths_text({name: path for name, path in paths.items() if path.exists()}), flush=True)
+    print("\n" + paths_text({name: path for name, path in paths.items() if path and path.exists()}), flush=True)
 
 
 def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
-    run_config = from_json((workdir / "config.json").read_text()) if (workdir / "config.json").exists() else config
+    run_config = _config_of_run(workdir, config)
     history = read_metrics(workdir)
     metrics = _read_json(workdir / "evaluation" / "metrics.json")
     if not history and metrics is None and not (workdir / "scan" / "summary.json").exists():
@@ -65,6 +66,23 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         survey=_survey(workdir, config),
         **_scores(workdir, run_config, config.explain, metrics),
     )
+
+
+def _write_card(workdir: pathlib.Path, config: ExperimentConfig, made: Report) -> pathlib.Path | None:
+    """None without an evaluation."""
+    if made.predictions is None or made.headline is None:
+        return None
+    run_config = _config_of_run(workdir, config)
+    metrics = _read_json(workdir / "evaluation" / "metrics.json")
+    builder = make_builder(run_config)
+    return write_model_card(
+        workdir / "report", make_model_card(workdir, run_config, builder, metrics, made.predictions, made.headline)
+    )
+
+
+def _config_of_run(workdir: pathlib.Path, config: ExperimentConfig) -> ExperimentConfig:
+    path = workdir / "config.json"
+    return from_json(path.read_text()) if path.exists() else config
 
 
 def _read_json(path: pathlib.Path) -> dict | None:
@@ -150,13 +168,8 @@ def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:
 
 def _provenance(config: ExperimentConfig, metrics: dict | None) -> dict:
     return {
-        "software": {
-            "clusterjax": __version__,
-            "jax": jax.__version__,
-            "python": platform.python_version(),
-            "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        },
+        "software": describe_software(),
+        "hardware": describe_hardware(),
         "made from": (metrics or {}).get("made_from", {}),
         "config": dataclasses.asdict(config),
     }

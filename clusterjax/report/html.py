@@ -6,16 +6,14 @@ import importlib.metadata
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import jinja2
 import numpy as np
-from astropy.table import Table
 from matplotlib.figure import Figure
 
 from clusterjax.errors import InputError
 from clusterjax.report import plots_sky
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
 from clusterjax.report.calibration import calibration_section
-from clusterjax.report.cells import column_name, format_value, headline_cells
+from clusterjax.report.cells import format_value, headline_cells
 from clusterjax.report.comparison import comparison_section
 from clusterjax.report.contents import Gallery, Report, Survey
 from clusterjax.report.dataset import dataset_section
@@ -25,12 +23,13 @@ from clusterjax.report.images import false_colour, fit_stretch, png_to_jpeg
 from clusterjax.report.learning import learning_section
 from clusterjax.report.map_pictures import candidate_pictures
 from clusterjax.report.multiclass import multiclass_section
+from clusterjax.report.pages import make_environment
 from clusterjax.report.scores import binary_section
 from clusterjax.report.survey import survey_section
+from clusterjax.report.table_files import write_table_files
 from clusterjax.report.theme import DARK, LIGHT, to_pdf, to_png
 
 _SHEET = 48  # pictures on a sheet of thumbnails
-_MAX_ROWS = 200  # of a folded table on the page; its file holds all
 
 
 def write_report(output_dir: str | pathlib.Path, report: Report) -> pathlib.Path:
@@ -136,7 +135,7 @@ def _sheet(gallery: Gallery, natural: bool) -> Figure:
 
 
 def _write_tables(folder: pathlib.Path, report: Report, sections: Sequence[Section]) -> list[str]:
-    """Each table as ECSV (types, units) and CSV (everything reads it); the names of the files."""
+    """Each table as ECSV and CSV; the names of the files."""
     tables = {
         block.name: block.table for section in sections for block in section.blocks if isinstance(block, TableBlock)
     }
@@ -144,22 +143,7 @@ def _write_tables(folder: pathlib.Path, report: Report, sections: Sequence[Secti
         tables = {"headline": report.headline, **tables}
     if report.predictions is not None:
         tables["predictions"] = report.predictions.table
-    for name, table in tables.items():
-        table.write(folder / f"{name}.ecsv", format="ascii.ecsv", overwrite=True)
-        table.write(folder / f"{name}.csv", format="ascii.csv", overwrite=True)
-    return [f"{name}.{kind}" for name in tables for kind in ("ecsv", "csv")]
-
-
-def _table_text(table: Table, columns: Sequence[str] | None) -> dict:
-    """Headings, whether each column is of numbers, and rows of text."""
-    names = list(table.colnames if columns is None else columns)
-    rows = [[format_value(row[name], name) for name in names] for row in table[:_MAX_ROWS]]
-    return {
-        "headings": [column_name(name) for name in names],
-        "numeric": [table[name].dtype.kind in "iuf" for name in names],
-        "rows": rows,
-        "left": max(len(table) - _MAX_ROWS, 0),
-    }
+    return [file for name, table in tables.items() for file in write_table_files(folder / name, table)]
 
 
 def _cards(report: Report) -> list[dict[str, str]]:
@@ -224,15 +208,8 @@ def _version() -> str:
 
 
 def _page(report: Report, sections, pictures, figure_files, table_files) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = make_environment()
     environment.filters["base64"] = _base64
-    environment.globals["table_text"] = _table_text
     headline = None
     if report.headline is not None and len(report.headline):
         names, rows = headline_cells(report.headline)

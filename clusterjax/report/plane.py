@@ -41,9 +41,7 @@ def plane_blocks(predictions: Predictions, observers: dict[str, tuple[np.ndarray
     if not panels:
         return [counts]
     xlabel, ylabel = (column_name(name) for name in predictions.plane)
-    shares = ", ".join(
-        f"{row['called_by']} {100 * row['fraction_of_positives']:.1f} %" for row in counts.table
-    )
+    shares = ", ".join(f"{row['called_by']} {100 * row['fraction_of_positives']:.1f} %" for row in counts.table)
     caption = f"Who calls what “{names[1]}”, each observer at its own threshold. Of all true ones: {shares}."
     if left_out:
         caption += f" Of each panel {_MOST_DRAWN:,} points are drawn, evenly spaced in the table."

@@ -37,13 +37,10 @@ def plot_activation_maps(
         for column, (number, shown) in enumerate(zip(filters[name], heat_pictures(shifted), strict=True), start=1):
             axes[row, column].imshow(shown, origin="lower")
             axes[row, column].set_title(f"filter {number}", fontsize=7.5, loc="center", weight="normal")
-        where = axes[row, 0].transAxes
+        # Below the cutout, or in its place.
+        text_y, va = (-0.06, "top") if row == 0 else (0.5, "center")
         text = f"{name.removeprefix('backbone.')}\n{num_x} × {num_y}"
-        if row == 0:
-            text_y, va = -0.06, "top"
-        else:
-            text_y, va = 0.5, "center"
-        axes[row, 0].text(0.5, text_y, text, transform=where, fontsize=7.5, ha="center", va=va)
+        axes[row, 0].text(0.5, text_y, text, transform=axes[row, 0].transAxes, fontsize=7.5, ha="center", va=va)
     return figure
 
 
@@ -78,8 +75,7 @@ def plot_plane(
     for values, axis in ((every_x, "x"), (every_y, "y")):
         if len(values) and values.min() > 0 and values.max() > _LOG_ABOVE * values.min():
             all_axes[0].set(**{f"{axis}scale": "log"})
-    if all_axes[0].get_xscale() == "log":
-        plain_log_ticks(all_axes[0])
+            plain_log_ticks(all_axes[0], axis)
     handles = [
         all_axes[0].scatter([], [], s=24, c=colour, marker=marker, label=name)
         for name, colour, marker in zip(groups, colours, markers, strict=True)
