@@ -1,12 +1,18 @@
-"""Maps of the network's input on the pixels of the cutouts."""
+"""The job explain: what its config may say, and maps of the network's input on the pixels of the cutouts."""
 
 import numpy as np
 import pytest
 
-from clusterjax.config import DataConfig
+from clusterjax.config import DataConfig, ExperimentConfig, ExplainConfig
+from clusterjax.config_checks import validate
 from clusterjax.data.preprocess import Preprocess
 from clusterjax.data.statistics import fit_band_statistics
-from clusterjax.jobs.explaining import on_cutout_pixels
+from clusterjax.errors import InputError
+from clusterjax.experiment import Network
+from clusterjax.jobs.examples import _plane
+from clusterjax.jobs.explaining import _check_filters, explain, on_cutout_pixels
+from clusterjax.jobs.session import Session
+from clusterjax.training.layers_within import MapLayer
 
 RNG = np.random.default_rng(0)
 METADATA = {"band_statistics": fit_band_statistics(RNG.normal(size=(5000, 1)), ["w1"]).to_dict()}
@@ -47,3 +53,36 @@ def test_a_coarse_map_covers_the_cutout():
     assert placed[:10, :10].min() == 1
     assert placed[30:, 30:].max() == 0
     assert np.all(np.diff(placed[0]) <= 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_cutouts": 0}, r"config.explain.num_cutouts=0 must be above 0"),
+        ({"num_steps": 0}, r"config.explain.num_steps=0 must be above 0"),
+        ({"baseline": "black"}, r"config.explain.baseline='black' is unknown; use one of 'average', 'empty'"),
+        ({"filters": (3, -1)}, r"config.explain.filters=\(3, -1\) must be 0 or above"),
+        ({"plane_columns": ("extent",)}, r"config.explain.plane_columns=\('extent',\) must be two columns"),
+    ],
+)
+def test_wrong_settings_are_named(fields, message):
+    with pytest.raises(InputError, match=message):
+        validate(ExperimentConfig(explain=ExplainConfig(**fields)))
+
+
+def test_filters_and_columns_that_are_not_there():
+    with pytest.raises(InputError, match=r"filters has 9; layer a has filters 0 to 3"):
+        _check_filters(ExplainConfig(filters=(1, 9)), [MapLayer("a", (8, 8, 4))])
+    config = ExperimentConfig(explain=ExplainConfig(plane_columns=("extent", "redshift")))
+    with pytest.raises(InputError, match=r"plane_columns has 'extent'; the predictions of this data set have label, z"):
+        _plane(config, ["label", "z"])
+    assert _plane(config, ["extent", "redshift"]) == ("extent", "redshift")
+    assert _plane(ExperimentConfig(), ["redshift", "m500c_msun"]) == ("redshift", "m500c_msun")
+    assert _plane(ExperimentConfig(), ["redshift"]) is None
+
+
+def test_what_was_not_evaluated_is_not_explained(tmp_path):
+    network = Network(graphdef=None, state=None, facts=None, config=None, source="checkpoints/7")
+    session = Session(ExperimentConfig(), tmp_path, mesh=None, network=network)
+    with pytest.raises(InputError, match=r"no evaluation of checkpoints/7 in .*; run --job=evaluate first"):
+        explain(session)

@@ -96,6 +96,7 @@ def _save(folder: pathlib.Path, name: str, figure: Figure) -> bytes:
     """As PNG and as PDF; the PNG's bytes."""
     png = to_png(figure)
     (folder / f"{name}.png").write_bytes(png)
+    figure.set_layout_engine("none")  # it has its layout, which takes as long as the drawing
     (folder / f"{name}.pdf").write_bytes(to_pdf(figure))
     return png
 

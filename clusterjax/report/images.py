@@ -147,7 +147,8 @@ def _as_bytes(colour: np.ndarray) -> UInt8[np.ndarray, "*any"]:
 
 def image_png(rgb: UInt8[np.ndarray, "y x 3"], *, size: int | None = None) -> bytes:
     """PNG bytes, enlarged without smoothing to at least ``size`` pixels a side. Row 0 at the bottom, as in FITS."""
-    picture = Image.fromarray(np.ascontiguousarray(rgb[::-1]))
+    is_grey = not np.any(rgb != rgb[..., :1])
+    picture = Image.fromarray(np.ascontiguousarray(rgb[::-1, :, 0] if is_grey else rgb[::-1]))
     if size is not None and max(picture.size) < size:
         factor = -(-size // max(picture.size))
         picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

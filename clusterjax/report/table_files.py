@@ -11,13 +11,14 @@ _PLAIN = "biufU"  # kinds of columns that are written here; others go through as
 
 
 def write_table_files(stem: pathlib.Path, table: Table) -> list[str]:
-    """``stem``.ecsv and ``stem``.csv; their names. What is missing is empty, as astropy writes it.
+    """``stem``.ecsv and ``stem``.csv; their names. What is missing is empty, and an empty text is
+    missing when read, as with astropy's.
 
     The rows are written once for both, by the csv module: astropy formats each cell in Python.
     """
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("ecsv", "csv")]
-    if not all(_is_plain(column) for column in table.itercols()):
-        table.write(paths[0], format="ascii.ecsv", delimiter=",", overwrite=True)
+    if any(column.dtype.kind not in _PLAIN or column.ndim != 1 for column in table.itercols()):
+        table.write(paths[0], format="ascii.ecsv", overwrite=True)
         table.write(paths[1], format="ascii.csv", overwrite=True)
         return [path.name for path in paths]
     rows = io.StringIO()
@@ -29,13 +30,6 @@ def write_table_files(stem: pathlib.Path, table: Table) -> list[str]:
     for path, head in zip(paths, (header, names), strict=True):
         path.write_text(head.getvalue() + rows.getvalue(), "utf-8")
     return [path.name for path in paths]
-
-
-def _is_plain(column: Column) -> bool:
-    if column.ndim != 1 or column.dtype.kind not in _PLAIN:
-        return False
-    # The csv module writes an empty text as it writes a missing one.
-    return column.dtype.kind != "U" or not np.any(np.asarray(column) == "")
 
 
 def _cells(column: Column) -> list:
