@@ -8,10 +8,8 @@ from clusterjax.config_checks import validate
 from clusterjax.data.preprocess import Preprocess
 from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.errors import InputError
-from clusterjax.experiment import Network
 from clusterjax.jobs.examples import _plane
-from clusterjax.jobs.explaining import _check_filters, explain, on_cutout_pixels
-from clusterjax.jobs.session import Session
+from clusterjax.jobs.explaining import _check_filters, _evaluation_of, on_cutout_pixels
 from clusterjax.training.layers_within import MapLayer
 
 RNG = np.random.default_rng(0)
@@ -82,7 +80,12 @@ def test_filters_and_columns_that_are_not_there():
 
 
 def test_what_was_not_evaluated_is_not_explained(tmp_path):
-    network = Network(graphdef=None, state=None, facts=None, config=None, source="checkpoints/7")
-    session = Session(ExperimentConfig(), tmp_path, mesh=None, network=network)
-    with pytest.raises(InputError, match=r"no evaluation of checkpoints/7 in .*; run --job=evaluate first"):
-        explain(session)
+    message = r"no evaluation of checkpoints/7 in .*; run --job=evaluate first"
+    with pytest.raises(InputError, match=message):
+        _evaluation_of("checkpoints/7", tmp_path)
+    metrics = tmp_path / "evaluation" / "metrics.json"
+    metrics.parent.mkdir()
+    metrics.write_text('{"made_from": {"checkpoint": "checkpoints/6"}}')
+    with pytest.raises(InputError, match=message):
+        _evaluation_of("checkpoints/7", tmp_path)
+    assert _evaluation_of("checkpoints/6", tmp_path)["made_from"]["checkpoint"] == "checkpoints/6"

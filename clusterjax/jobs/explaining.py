@@ -33,10 +33,7 @@ def explain(session: Session) -> None:
     """Of the cutouts in the report's galleries: explanations.fits and .ecsv, maps.npz, summary.json in explain/."""
     network, config = session.trained_network(), session.config.explain
     folder = session.folder("explain")
-    metrics = session.workdir / "evaluation" / "metrics.json"
-    evaluated = json.loads(metrics.read_text()) if metrics.exists() else {}
-    if evaluated.get("made_from", {}).get("checkpoint") != network.source:
-        raise InputError(f"there is no evaluation of {network.source} in {session.workdir}; run --job=evaluate first")
+    evaluated = _evaluation_of(network.source, session.workdir)
     made_from = {"evaluation": evaluated["made_from"], "config": dataclasses.asdict(config)}
     if is_done(folder / "summary.json", made_from):
         say(f"explanations of {network.source} are done: {folder}")
@@ -54,6 +51,14 @@ def explain(session: Session) -> None:
     write_json(folder / "summary.json", {"made_from": made_from, **explained.summary})
     worst = float(np.max(np.abs(explained.columns["completeness_error"])))
     say(f"attributions add up to the log-odds within {worst:.2g}; maps and table: {folder}")
+
+
+def _evaluation_of(checkpoint: str, workdir: pathlib.Path) -> dict:
+    metrics = workdir / "evaluation" / "metrics.json"
+    evaluated = json.loads(metrics.read_text()) if metrics.exists() else {}
+    if evaluated.get("made_from", {}).get("checkpoint") != checkpoint:
+        raise InputError(f"there is no evaluation of {checkpoint} in {workdir}; run --job=evaluate first")
+    return evaluated
 
 
 def _targets(predictions: Predictions, rows: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ def test_what_is_missing_or_of_several_dimensions(tmp_path):
     assert again["m"].dtype == np.int64
     assert again["s"].tolist() == ["x", 'a "b", c', "d"]
     table = Table({"v": np.arange(6.0).reshape(2, 3)})
-    with pytest.raises(ValueError, match="multidimensional"):  # CSV has no such columns
+    with pytest.raises(ValueError, match="dimension > 1"):  # CSV has no such columns
         write_table_files(tmp_path / "v", table)
 
 
