@@ -16,31 +16,35 @@ _ATTRIBUTION = "attribution_"
 def explanations_section(explanations: Explanations, *, natural: bool) -> Section:
     """A figure of activation maps for each of the chosen cutouts; the bands' attributions; all numbers as a file."""
     blocks: list = []
-    for i, shown in enumerate(explanations.activations):
-        picture = false_colour(shown.image[None], fit_stretch(shown.image[None]), natural=natural)[0]
-        layers = ", ".join(shown.maps)
+    for i, one in enumerate(explanations.activations):
+        picture = false_colour(one.image[None], fit_stretch(one.image[None]), natural=natural)[0]
+        layers = ", ".join(one.maps)
         blocks.append(
             FigureBlock(
                 f"activations_{i}",
-                functools.partial(plot_activation_maps, picture, shown.maps, shown.filters),
-                f"Activation maps of {layers} for {shown.caption}.",
-                f"{shown.caption}: what chosen filters of three depths make of it. Each map has its own scale from its "
-                "least value, black, to its largest."
+                functools.partial(plot_activation_maps, picture, one.maps, one.filters),
+                f"Activation maps of {layers} for {one.caption}.",
+                f"{one.caption}: what chosen filters of some layers make of it. Each map has its own scale from "
+                "its least value, black, to its largest."
                 if i == 0
-                else shown.caption,
+                else one.caption,
                 layout="full",
             )
         )
+    by_band = attribution_by_band(explanations.table)
+    shown = [name for name in by_band.colnames if not name.endswith("_std")]
     blocks += [
         TableBlock(
             "attribution_by_band",
-            attribution_by_band(explanations.table),
-            "Log-odds of the cutouts of each gallery, mean and standard deviation, and the part that each band gives; "
+            by_band,
+            "Mean log-odds of the cutouts of each gallery, and the part that each band gives (standard deviations are "
+            "in the table's file); "
             "with those of the baseline, the parts make the whole.",
+            shown,
         ),
         TableBlock("explanations", explanations.table, "Every explained cutout.", folded=True),
     ]
-    return Section("activations", "What it makes of them", "", blocks)
+    return Section("activations", "What its layers make of them", "", blocks)
 
 
 def attribution_by_band(table: Table) -> Table:
