@@ -8,6 +8,7 @@ from astropy.table import Table
 from clusterjax.config import ExperimentConfig
 from clusterjax.data.sources import open_source
 from clusterjax.evaluation.breakdown import confusion_by_object_type, recall_in_bins
+from clusterjax.evaluation.multiclass import per_class_table
 from clusterjax.experiment import DatasetFacts
 from clusterjax.jobs.provenance import fingerprint
 from clusterjax.report.contents import Predictions
@@ -58,18 +59,18 @@ def training_data(run: Run) -> CardSection:
     counts = ", ".join(f"{split.num_examples:,} {name}" for name, split in info.splits.items())
     simulated = config.sky is not None
     tables = []
-    if "object_type" in run.train:
-        types, number = np.unique(run.train["object_type"], return_counts=True)
-        names = np.asarray(info.features["object_type"].names)[types]
-        shares = Table({"object_type": names, "fraction": number / number.sum()})
-        tables.append(CardTable("Types of object in the training split.", shares))
+    kind = "object_type" if "object_type" in run.train else "label"
+    types, number = np.unique(run.train[kind], return_counts=True)
+    shares = Table({"type": np.asarray(info.features[kind].names)[types], "fraction": number / number.sum()})
+    tables.append(CardTable("What the training split is made of.", shares))
     ranges = [{"what": name, **_range(values / scale)} for column, (name, scale) in RANGED.items()
               if (values := positive_values(run.train, column)) is not None]  # fmt: skip
     if ranges:
         tables.append(CardTable(f"What training saw of the class {run.positive}.", Table(ranges)))
     statistics = run.facts.preprocess.statistics
+    unit = f", in {run.facts.units}" if run.facts.units else ""
     bands = Table({"band": statistics.bands, "location": statistics.location, "scale": statistics.scale})
-    tables.append(CardTable(f"Pixels of the training split: median and robust sigma, in {run.facts.units}.", bands))
+    tables.append(CardTable(f"Pixels of the training split: median and robust sigma{unit}.", bands))
     return CardSection(
         "Training data",
         f"{info.full_name}, fingerprint {fingerprint(run.builder.data_dir)}: {counts}. "
@@ -96,10 +97,11 @@ def evaluation_data(run: Run) -> CardSection:
     test = run.metrics["test"]
     held_out = [name for name in run.builder.info.splits if name.startswith("test_")]
     also = f" Catalogues that were held out: {', '.join(held_out)}." if held_out else ""
+    threshold = " and the classical observer's threshold" if run.predictions.classical else ""
     return CardSection(
         "Evaluation data",
         f"{test['num']:,} cutouts of the test split of the same data set, which no training step has seen; the "
-        f"validation split chose the checkpoint, the calibration and the classical observer's threshold.{also}",
+        f"validation split chose the checkpoint, the calibration{threshold}.{also}",
     )
 
 
@@ -121,6 +123,9 @@ def analyses(run: Run) -> CardSection:
                 table = recall_in_bins(values / scale, label, score, threshold=predictions.threshold, num_quantiles=5)
                 table.remove_columns(["median", "num_recovered"])
                 tables.append(CardTable(f"Recall in bins of {words}.", table))
+    else:
+        table = per_class_table(predictions.label, predictions.probabilities, run.facts.class_names)
+        tables.append(CardTable("Each class against the rest; intervals are 1σ.", table))
     if predictions.calibration is not None:
         tables.append(CardTable("Calibrations, on the test split.", predictions.calibration))
     return CardSection("Quantitative analyses", "Figures and curves are in index.html beside this card.", tables=tables)

@@ -65,8 +65,8 @@ def _details(run: Run) -> CardSection:
         ("Input", f"{', '.join(run.facts.bands)}; {run.facts.units or 'no units'}; {_pixels(run.facts)}"),
         ("Output", f"a score in [0, 1] for each of {', '.join(run.facts.class_names)}; with "
          f"{config.evaluation.calibration} calibration a probability"),
-        ("Normalisation", f"{config.data.stretch} stretch beyond {config.data.softening:g} robust sigma, statistics of "
-         "the training split"),
+        ("Normalisation", f"{config.data.stretch} stretch of pixels in units of {config.data.softening:g} robust sigma "
+         "of the training split"),
         ("Training", f"{optim.name}, learning rate {optim.learning_rate or 'by LR range test'}, {optim.schedule} "
          f"schedule, {training.num_epochs} epochs at most, batches of {training.global_batch_size}; the checkpoint of "
          "least validation loss"),
@@ -109,8 +109,12 @@ def _factors(run: Run) -> CardSection:
         "Factors",
         "Figures are broken down by "
         + (", ".join(words.get(name, name) for name in known) or "class")
-        + ". Others are not varied in the test split: the depth of the survey, its calibration and artefacts, the "
-        "galactic latitude beyond what the split covers.",
+        + ". Others are not: "
+        + (
+            "the survey's depth, its calibration and artefacts, the galactic latitude."
+            if run.is_sky
+            else "where the images come from, their scale and noise."
+        ),
     )
 
 
@@ -189,11 +193,12 @@ def _provenance(run: Run) -> list[CardSection]:
         ]  # fmt: skip
     else:
         trained = [("trained with", "not recorded: an earlier version of clusterjax")]
+    last = {**run.provenance[-1]["software"], **run.provenance[-1]["hardware"]} if run.provenance else {}
     now = {**describe_software(), **describe_hardware()}
     return [
         CardSection("Provenance", facts=[
             *trained,
-            *((f"this card, {name}", value) for name, value in now.items()),
+            *((f"this card, {name}", value) for name, value in now.items() if last.get(name) != value),
             ("card written", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")),
         ]),
         CardSection(
