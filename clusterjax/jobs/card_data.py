@@ -101,7 +101,7 @@ def evaluation_data(run: Run) -> CardSection:
     return CardSection(
         "Evaluation data",
         f"{test['num']:,} cutouts of the test split of the same data set, which no training step has seen; the "
-        f"validation split chose the checkpoint, the calibration{threshold}.{also}",
+        f"validation split chose the checkpoint, and fitted the calibration{threshold}.{also}",
     )
 
 
