@@ -207,6 +207,23 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass
+class ExplainConfig:
+    """What the network looks at, in cutouts of the test split: galleries, saliency, activation maps."""
+
+    num_cutouts: int = 8  # of each group: right, wrong, most uncertain
+    layers: tuple[str, ...] = ()  # whose activation maps are shown, as in backbone.conv2; none: three, evenly spaced
+    filters: tuple[int, ...] = ()  # of each of these layers, counted from 0; none: those that vary most
+    num_filters: int = 8  # if they are not given
+    grad_cam_layer: str | None = None  # None: the last with maps of 7 pixels a side or more
+    num_steps: int = 32  # of integrated gradients, along the path from the baseline to the cutout
+    baseline: str = "average"  # average: each pixel that of the training split; empty: a cutout without any flux
+    batch_size: int = 16
+    # Two columns of the predictions, as in ("extent", "extent_likelihood"): the plane of who finds what. None given:
+    # redshift and m500c_msun, where they are known.
+    plane_columns: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass
 class SearchConfig:
     """Scan and candidates. ``images`` empty: scan a fresh simulated map."""
 
@@ -252,6 +269,7 @@ class ExperimentConfig:
     lr_range: LrRangeConfig = dataclasses.field(default_factory=LrRangeConfig)
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    explain: ExplainConfig = dataclasses.field(default_factory=ExplainConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     @property

@@ -20,6 +20,7 @@ _CHOICES = {
     "optim.name": OPTIMIZERS,
     "optim.schedule": ("constant", "exponential", "step", "cosine"),
     "optim.plateau_metric": ("loss", "accuracy"),
+    "explain.baseline": ("average", "empty"),
     "search.method": ("auto", "dense", "windows"),
     "microwave.survey": ("act_dr5", "act_dr6", "planck"),
     "microwave.profile": ("arnaud", "battaglia"),
@@ -36,6 +37,7 @@ _POSITIVE = (
     "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex", "lr_range.multiplier",
     "training.num_members", "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
     "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
+    "explain.num_cutouts", "explain.num_filters", "explain.num_steps", "explain.batch_size",
     "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
     "search.smoothing_pixels", "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
     "search.flag_radius_arcmin",
@@ -130,6 +132,13 @@ def _check_together(config: ExperimentConfig) -> None:
         raise InputError(
             f"config.data.matched_filter_arcmin={config.data.matched_filter_arcmin!r} must be theta500 in arcmin, each "
             "above 0"
+        )
+    if any(number < 0 for number in config.explain.filters):
+        raise InputError(f"config.explain.filters={config.explain.filters!r} must be 0 or above")
+    if len(config.explain.plane_columns) not in (0, 2):
+        raise InputError(
+            f"config.explain.plane_columns={config.explain.plane_columns!r} must be two columns of the predictions, or "
+            "none"
         )
     survey = config.data.survey
     for mirror in survey.mirrors:

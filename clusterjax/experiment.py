@@ -20,7 +20,7 @@ from clusterjax.models import create_model
 from clusterjax.models.pretrained import convert, flatten_names, read_weights, start_from
 from clusterjax.models.registry import model_entry
 from clusterjax.training.checkpoint import Checkpoints, find_checkpoint
-from clusterjax.training.ensemble import MemberScores, make_dropout_scores, make_member_scores, stack_trees
+from clusterjax.training.ensemble import MemberScores, make_dropout_scores, make_member_scores, member_of, stack_trees
 from clusterjax.training.optim import make_optimizer
 from clusterjax.training.state import TrainState, create_state
 from clusterjax.training.step import make_predict
@@ -97,6 +97,11 @@ class Network:
     step: int = 0
     source: str = ""  # the checkpoint it came from
     num_members: int | None = None  # None: one network, without that axis
+
+    def weights(self) -> list[tuple[PyTree, PyTree]]:
+        """(params, model_state) of each member; of one network, that one."""
+        both = self.state.params, self.state.model_state
+        return [both] if self.num_members is None else [member_of(both, i) for i in range(self.num_members)]
 
     def member_scores(self, *, dropout_samples: int = 0, preprocess: bool = True) -> MemberScores:
         """``(params, model_state, images) -> scores (member, batch, class)``, of raw or of normalised images.

@@ -15,7 +15,9 @@ from ml_collections import config_flags
 
 from clusterjax.errors import InputError
 
-JOBS = ("all", "build", "lr_range_test", "train", "evaluate", "scan", "report", "cross_validate", "compare")
+JOBS = (
+    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "cross_validate", "compare",
+)  # fmt: skip
 
 
 class _DictParser(flags.ArgumentParser):
@@ -48,7 +50,7 @@ _JOB = flags.DEFINE_enum(
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "For evaluate and scan: a workdir, its checkpoints folder, or one step's folder."
+    "checkpoint", None, "For evaluate, explain and scan: a workdir, its checkpoints folder, or one step's folder."
 )
 _MAP = flags.DEFINE_multi_string(
     "map", None, "For scan: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it)."
@@ -72,8 +74,8 @@ def main(argv: Sequence[str]) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     absl_logging.get_absl_handler().addFilter(lambda record: "orbax" not in record.pathname)
     sys.unraisablehook = _leave_out_late_reads
-    if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "scan"):
-        raise InputError(f"--checkpoint goes with --job=evaluate or scan, not --job={_JOB.value}")
+    if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "explain", "scan"):
+        raise InputError(f"--checkpoint goes with --job=evaluate, explain or scan, not --job={_JOB.value}")
     if _CONFIG.value is not None:
         from clusterjax.config import SweepConfig
         from clusterjax.config_checks import validate
@@ -93,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
         return
     config = _CONFIG.value
     if config is None and _CHECKPOINT.value is None:
-        raise InputError("give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate or scan")
+        raise InputError("give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate, explain or scan")
     if config is not None and hasattr(config, "experiments"):
         if _CHECKPOINT.value or _MAP.value or _CATALOGUE.value:
             raise InputError("a sweep takes no --checkpoint, --map or --catalogue; its experiments have their own")

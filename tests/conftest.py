@@ -62,6 +62,7 @@ def get_config(variant=""):
         model=ModelConfig("baseline", {"widths": (8, 16), "head_kwargs": {"dropout": 0.1}}),
         lr_range=LrRangeConfig(lr_min=1e-5, lr_max=1.0, num_steps=40),
         training=TrainingConfig(num_epochs=3, global_batch_size=32, eval_batch_size=32, log_every_steps=2),
+        explain=ExplainConfig(num_cutouts=3, num_steps=16),
         search=SearchConfig(map_size=256, stride=16, batch_size=16, threshold=0.5),
     )
     if variant == "long":

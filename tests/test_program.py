@@ -88,12 +88,47 @@ def test_report_holds_all_its_pictures(finished_run):
     assert len(list((workdir / "report" / "figures").glob("*.png"))) >= 8
 
 
+def test_what_the_network_looks_at_is_in_the_report(finished_run):
+    """Every cutout of the galleries; the attributions make the log-odds, which are those of the scores."""
+    workdir, _ = finished_run
+    explained = Table.read(workdir / "explain" / "explanations.ecsv")
+    test = Table.read(workdir / "evaluation" / "predictions_test.fits")
+    score = np.asarray(test["score"], float)[np.searchsorted(test["index"], explained["index"])]
+    np.testing.assert_allclose(explained["log_odds"], np.log(score / (1 - score)), rtol=1e-3, atol=1e-3)
+    parts = explained["attribution_W1"] + explained["attribution_W2"]
+    difference = explained["log_odds"] - explained["baseline_log_odds"]
+    np.testing.assert_allclose(parts, difference, rtol=0.1, atol=0.05)
+    with np.load(workdir / "explain" / "maps.npz") as maps:
+        assert maps["grad_cam"].shape == maps["attribution"].shape == (len(explained), 64, 64)
+        np.testing.assert_allclose(maps["attribution"].sum(axis=(1, 2)), parts, atol=1e-3)
+    page = (workdir / "report" / "index.html").read_text()
+    assert page.count('alt="Grad-CAM of') == page.count('alt="W2 of') == len(explained)
+    assert "figure-activations_0" in page
+    assert "figure-plane" in page
+
+
+def test_the_run_has_a_model_card(finished_run):
+    workdir, _ = finished_run
+    card = (workdir / "report" / "model_card.md").read_text()
+    for title in ("Model details", "Intended use", "Training data", "Quantitative analyses", "Caveats", "Provenance"):
+        assert f"## {title}" in card
+    metrics = json.loads((workdir / "evaluation" / "metrics.json").read_text())
+    assert f"| {metrics['test']['auc']:.3f} |" in card
+    (entry,) = [json.loads(line) for line in (workdir / "provenance.jsonl").read_text().splitlines()]
+    assert entry["hardware"]["devices"] == "2 cpu"
+    assert f"{entry['date']}, jax**: {entry['software']['jax']}" in card
+    assert "fingerprint" in card
+    assert (workdir / "report" / "model_card.html").stat().st_size > 10_000
+
+
 def test_same_command_again_does_nothing_new(finished_run, tiny_config, run_program):
     workdir, _ = finished_run
     before = (workdir / "checkpoints").stat().st_mtime_ns
     result = run_program(f"--config={tiny_config}", f"--workdir={workdir}")
     assert result.returncode == 0, result.stderr
     assert "training is finished" in result.stderr
+    assert "explanations of" in result.stderr
+    assert "are done" in result.stderr
     assert (workdir / "checkpoints").stat().st_mtime_ns == before
 
 

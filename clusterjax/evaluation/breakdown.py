@@ -26,6 +26,7 @@ def binomial_interval(
         low[some], high[some] = binom_conf_interval(
             successes[some], trials[some], confidence_level=ONE_SIGMA, interval="wilson"
         )
+        low[some & (successes == 0)] = 0.0  # but for rounding
     return low, high
 
 

@@ -19,10 +19,16 @@ def _spread(ranked: np.ndarray, num: int) -> np.ndarray:
     return ranked[np.round(np.linspace(0, len(ranked) - 1, num)).astype(int)]
 
 
+def _least(values: np.ndarray, keep: np.ndarray, num: int) -> np.ndarray:
+    rows = np.flatnonzero(keep)
+    return rows[np.argsort(values[rows], kind="stable")[:num]]
+
+
 def select_binary_examples(
     label: Labels, score: Scores, *, threshold: float = 0.5, num: int = 12, valid: Valid = None
 ) -> dict[str, Integer[np.ndarray, " chosen"]]:
-    """Row numbers of up to ``num`` cutouts for each of :data:`BINARY_GROUPS`.
+    """Row numbers of up to ``num`` cutouts for each of :data:`BINARY_GROUPS`, and of ``'uncertain'``, right or wrong,
+    those nearest to the threshold.
 
     The wrong ones are the most confidently wrong, worst first; the right ones are spread evenly over their
     scores, surest first, so that they show the usual and the doubtful alike.
@@ -41,6 +47,7 @@ def select_binary_examples(
         "false_negative": ranked(positive & ~called, False)[:num],
         "false_positive": ranked(~positive & called, True)[:num],
         "true_negative": _spread(ranked(~positive & ~called, False), num),
+        "uncertain": _least(np.abs(score - threshold), keep, num),
     }
 
 
@@ -52,7 +59,8 @@ def select_multiclass_examples(
     num: int = 12,
     valid: Valid = None,
 ) -> dict[str, Integer[np.ndarray, " chosen"]]:
-    """Row numbers of 'right: <class>', spread over the scores, and of 'wrong', the most confident first."""
+    """Row numbers of 'right: <class>', spread over the scores, of 'wrong', the most confident first, and of
+    'uncertain', right or wrong, where the two likeliest classes are closest to each other."""
     label, probabilities = np.asarray(label), np.asarray(probabilities)
     keep = np.ones(len(label), bool) if valid is None else np.asarray(valid, bool)
     check_scores(probabilities[keep])
@@ -63,4 +71,5 @@ def select_multiclass_examples(
         return rows[np.argsort(-confidence[rows], kind="stable")]
 
     right = {f"right: {name}": _spread(ranked((label == i) & (called == i)), num) for i, name in enumerate(class_names)}
-    return {**right, "wrong": ranked(called != label)[:num]}
+    second, first = np.sort(probabilities, axis=1)[:, -2:].T
+    return {**right, "wrong": ranked(called != label)[:num], "uncertain": _least(first - second, keep, num)}

@@ -16,6 +16,7 @@ from clusterjax.jobs.comparing import compare as compare
 from clusterjax.jobs.comparing import show_learning_rates
 from clusterjax.jobs.cross_validation import cross_validate
 from clusterjax.jobs.data_card import write_data_card
+from clusterjax.jobs.explaining import explain
 from clusterjax.jobs.learning import build, find_learning_rate
 from clusterjax.jobs.members import train
 from clusterjax.jobs.reporting import report
@@ -37,6 +38,7 @@ _JOBS = {
     "lr_range_test": find_learning_rate,
     "train": train,
     "evaluate": evaluate,
+    "explain": explain,
     "scan": scan,
     "report": report,
     "cross_validate": cross_validate,
@@ -77,6 +79,7 @@ def run(
     else:
         train(session)
         evaluate(session)
+        explain(session)
         if can_scan(config):
             scan(session)
         report(session)

@@ -18,6 +18,7 @@ from clusterjax.data.loader import keep_if_small, make_eval_loader, make_train_l
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.experiment import DatasetFacts, Network, create_network, dataset_facts, make_builder
+from clusterjax.jobs.provenance import keep_provenance
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible, to_global
 from clusterjax.report.plots_learning import plot_lr_range
@@ -190,6 +191,7 @@ def train(session: Session) -> None:
     if rate is None:
         rate = find_learning_rate(session, learning)
     describe(session, learning)
+    keep_provenance(session.workdir)
     with Checkpoints(session.workdir / "checkpoints") as checkpoints:
         run_training(make_run(session, learning, learning.network, rate, checkpoints), session.workdir)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from clusterjax.experiment import MEMBERS, create_network
 from clusterjax.jobs.learning import Learning, describe, find_learning_rate, is_trained, make_run, set_up
 from clusterjax.jobs.learning import train as train_alone
+from clusterjax.jobs.provenance import keep_provenance
 from clusterjax.jobs.session import Session, keep_config, say
 from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.ensemble import one_by_one
@@ -68,6 +69,8 @@ def train_members(members: Sequence[Member], learning: Learning, rate: float) ->
         member.session.workdir.mkdir(parents=True, exist_ok=True)
         keep_config(member.session.workdir, member.session.config)
     waiting = [member for member in members if not is_trained(member.session)]
+    if waiting:
+        keep_provenance(waiting[0].session.workdir.parents[1])
     # Of equal length, so that members keep step; what an epoch leaves over begins the next.
     epoch_size = min(len(learning.source if member.source is None else member.source) for member in members)
 

@@ -1,30 +1,29 @@
 """The job report: what the other jobs left in the workdir, as one page."""
 
 import dataclasses
-import datetime
 import json
 import pathlib
-import platform
 
-import jax
 import numpy as np
 from astropy.table import Table
 
-from clusterjax import __version__
-from clusterjax.config import ExperimentConfig, from_json
-from clusterjax.data.sources import Source, open_source
+from clusterjax.config import ExperimentConfig, ExplainConfig, from_json
+from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
-from clusterjax.evaluation.headline import PUBLISHED
 from clusterjax.experiment import MEMBERS, make_builder
 from clusterjax.jobs.ceilings import leak_text
 from clusterjax.jobs.cross_validation import FOLDER as CROSS_VALIDATION
-from clusterjax.jobs.scoring import CLASSICAL, classical_column
+from clusterjax.jobs.examples import read_images, read_predictions
+from clusterjax.jobs.explained import read_explained
+from clusterjax.jobs.model_card import make_model_card
+from clusterjax.jobs.provenance import describe_hardware, describe_software
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
 from clusterjax.jobs.session import Session
 from clusterjax.report.console import headline_text, paths_text
-from clusterjax.report.contents import CrossValidation, Gallery, LrRange, Predictions, Report, Survey
+from clusterjax.report.contents import CrossValidation, LrRange, Report, Survey
 from clusterjax.report.galleries import choose_examples, make_gallery
 from clusterjax.report.html import write_report
+from clusterjax.report.model_card import write_model_card
 from clusterjax.sky.catalogues import read_table
 from clusterjax.sky.fits import read_probability_map
 from clusterjax.sky.open_map import open_map
@@ -36,26 +35,27 @@ def report(session: Session) -> None:
     workdir = session.workdir
     made = _report_of(workdir, session.config)
     index = write_report(workdir / "report", made)
+    card = _write_card(workdir, session.config, made)
     if made.headline is not None:
         print("\n" + headline_text(made.headline), flush=True)
     paths = {
         "report": index,
+        "model card": card,
         "scores of the test split": workdir / "evaluation" / "predictions_test.fits",
         "probability map": workdir / "scan" / "score.fits",
         "candidates": workdir / "scan" / "candidates.fits",
         "checkpoints": workdir / ("checkpoints" if (workdir / "checkpoints").exists() else MEMBERS),
     }
-    print("\n" + paths_text({name: path for name, path in paths.items() if path.exists()}), flush=True)
+    print("\n" + paths_text({name: path for name, path in paths.items() if path and path.exists()}), flush=True)
 
 
 def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
-    run_config = from_json((workdir / "config.json").read_text()) if (workdir / "config.json").exists() else config
+    run_config = _config_of_run(workdir, config)
     history = _history(workdir)
     metrics = _read_json(workdir / "evaluation" / "metrics.json")
     made = (workdir / "scan" / "summary.json", workdir / CROSS_VALIDATION / "folds.fits")
     if not history and metrics is None and not any(path.exists() for path in made):
         raise InputError(f"nothing to report in {workdir}; run --job=train, evaluate or scan first")
-    predictions, galleries = _scores(workdir, run_config, metrics)
     headline = workdir / "evaluation" / "headline.ecsv"
     return Report(
         title=run_config.name,
@@ -65,13 +65,12 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         metrics=metrics and {name: figures for name, figures in metrics.items() if name != "made_from"},
         history=history,
         lr_range=_lr_range(workdir),
-        predictions=predictions,
-        galleries=galleries,
         natural_colour=run_config.data.builder == "labelled_images",
         survey=_survey(workdir, config),
         members=_optional_table(workdir / "evaluation" / "members.fits"),
         cross_validation=_cross_validation(workdir / CROSS_VALIDATION),
         warnings=leak_warnings(metrics),
+        **_scores(workdir, run_config, config.explain, metrics),
     )
 
 
@@ -108,6 +107,23 @@ def leak_warnings(metrics: dict | None) -> list[str]:
     return [text[0].upper() + text[1:] + "."]
 
 
+def _write_card(workdir: pathlib.Path, config: ExperimentConfig, made: Report) -> pathlib.Path | None:
+    """None without an evaluation."""
+    if made.predictions is None or made.headline is None:
+        return None
+    run_config = _config_of_run(workdir, config)
+    metrics = _read_json(workdir / "evaluation" / "metrics.json")
+    builder = make_builder(run_config)
+    return write_model_card(
+        workdir / "report", make_model_card(workdir, run_config, builder, metrics, made.predictions, made.headline)
+    )
+
+
+def _config_of_run(workdir: pathlib.Path, config: ExperimentConfig) -> ExperimentConfig:
+    path = workdir / "config.json"
+    return from_json(path.read_text()) if path.exists() else config
+
+
 def _read_json(path: pathlib.Path) -> dict | None:
     return json.loads(path.read_text()) if path.exists() else None
 
@@ -123,34 +139,36 @@ def _lr_range(workdir: pathlib.Path) -> LrRange | None:
     return LrRange(**{name: value for name, value in values.items() if name != "made_from"})
 
 
-def _scores(workdir, config, metrics) -> tuple[Predictions | None, list[Gallery]]:
-    path = workdir / "evaluation" / "predictions_test.fits"
-    if metrics is None or not path.exists():
-        return None, []
+def _scores(workdir, config, explain: ExplainConfig, metrics) -> dict:
+    """The report's predictions, galleries and explanations, of what there is."""
+    if metrics is None or not (workdir / "evaluation" / "predictions_test.fits").exists():
+        return {}
     builder = make_builder(config)
-    table = read_table(path)
-    column = classical_column(table)
-    predictions = Predictions(
-        table=table,
-        class_names=tuple(builder.info.features["label"].names),
-        network_name=config.model.name,
-        classical=column,
-        classical_name=CLASSICAL.get(column, ""),
-        classical_threshold=metrics[column]["threshold"] if column else 0.5,
-        ceiling=PUBLISHED.get(column),
-        calibration=_optional_table(path.with_name("calibration.fits")),
-        prior=_optional_table(path.with_name("prior.fits")),
-    )
+    predictions = read_predictions(workdir, dataclasses.replace(config, explain=explain), metrics, builder)
+    explained = read_explained(workdir, metrics)
+    places = np.asarray(predictions.table["index"])
+    if explained is None:
+        chosen = {group: places[rows] for group, rows in choose_examples(predictions, num=explain.num_cutouts).items()}
+    else:
+        chosen = explained.groups
     source = open_source(builder, "test")
-    return predictions, [
-        make_gallery(predictions, group, rows, _images(source, table, rows))
-        for group, rows in choose_examples(predictions).items()
-        if len(rows)
+    order = np.argsort(places)
+    galleries = [
+        make_gallery(
+            predictions,
+            group,
+            order[np.searchsorted(places, index, sorter=order)],
+            read_images(source, index),
+            band_names=builder.info.metadata["band_statistics"]["bands"],
+            saliency=None if explained is None else explained.saliency(group),
+        )
+        for group, index in chosen.items()
     ]
-
-
-def _images(source: Source, table: Table, rows: np.ndarray) -> np.ndarray:
-    return np.stack([source[int(table["index"][row])]["image"] for row in rows])
+    return {
+        "predictions": predictions,
+        "galleries": galleries,
+        "explanations": None if explained is None else explained.for_report(predictions),
+    }
 
 
 def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:
@@ -189,13 +207,8 @@ def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:
 
 def _provenance(config: ExperimentConfig, metrics: dict | None) -> dict:
     return {
-        "software": {
-            "clusterjax": __version__,
-            "jax": jax.__version__,
-            "python": platform.python_version(),
-            "devices": f"{jax.device_count()} {jax.devices()[0].device_kind}",
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        },
+        "software": describe_software(),
+        "hardware": describe_hardware(),
         "made from": (metrics or {}).get("made_from", {}),
         "config": dataclasses.asdict(config),
     }

@@ -17,7 +17,7 @@ from clusterjax.search.scan import make_score_windows, scan_map
 from clusterjax.search.tiles import scan_tiles
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
-from clusterjax.training.ensemble import make_member_scores, mean_and_spread, member_of
+from clusterjax.training.ensemble import make_member_scores, mean_and_spread
 from clusterjax.training.step import make_dense_predict
 
 PIECE_BYTES = 2**29  # about what a dense evaluation takes of the memory at a time
@@ -92,8 +92,7 @@ def make_dense_score(network: Network, config: SearchConfig) -> tuple[DenseScore
     facts.preprocess.check_pixelwise(facts.image_size)
     border, before, window = facts.preprocess.margin(facts.image_size)
     params, model_state = network.state.params, network.state.model_state
-    one = (params, model_state) if network.num_members is None else member_of((params, model_state), 0)
-    model = nnx.merge(network.graphdef, *one, copy=True)
+    model = nnx.merge(network.graphdef, *network.weights()[0], copy=True)
     plan = plan_dense(model, window=window, stride=config.stride, num_bands=len(facts.bands))
     predict = make_dense_predict(network.graphdef, plan)
     after = facts.image_size - window - before - 2 * border

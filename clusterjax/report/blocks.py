@@ -57,6 +57,23 @@ class GalleryBlock:
 
 
 @dataclasses.dataclass(frozen=True)
+class Strip:
+    """One cutout: ``pictures`` of it side by side, each (name, PNG)."""
+
+    pictures: Sequence[tuple[str, bytes]]
+    lines: Sequence[str]
+    alt: str
+
+
+@dataclasses.dataclass(frozen=True)
+class StripsBlock:
+    title: str
+    description: str
+    strips: Sequence[Strip]
+    kind: str = "strips"
+
+
+@dataclasses.dataclass(frozen=True)
 class Candidate:
     """One row of the list of candidates: ``facts`` are (name, value) pairs; ``verdict`` is a word or empty."""
 
@@ -84,4 +101,4 @@ class Section:
     anchor: str
     title: str
     lead: str
-    blocks: Sequence[FigureBlock | TableBlock | GalleryBlock | CandidatesBlock]
+    blocks: Sequence[FigureBlock | TableBlock | GalleryBlock | StripsBlock | CandidatesBlock]

@@ -1,6 +1,7 @@
 """Numbers as text: one way to write a figure, its error and its absence, on the page and on the console."""
 
 import numbers
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from astropy.coordinates import Angle
 from astropy.table import Table
 
 DASH = "–"
+_MAX_ROWS = 200  # of a table on a page; its file holds all
 
 _HEADLINE_NAMES = {
     "accuracy": "Accuracy",
@@ -145,3 +147,15 @@ def sexagesimal(ra_deg: float, dec_deg: float) -> str:
     hours = Angle(ra_deg, "deg").to_string(unit="hourangle", sep=" ", precision=1, pad=True)
     degrees = Angle(dec_deg, "deg").to_string(unit="deg", sep=" ", precision=0, pad=True, alwayssign=True)
     return f"{hours} {degrees}".replace("-", "−")
+
+
+def table_text(table: Table, columns: Sequence[str] | None) -> dict:
+    """Headings, whether each column is of numbers, and rows of text."""
+    names = list(table.colnames if columns is None else columns)
+    rows = [[format_value(row[name], name) for name in names] for row in table[:_MAX_ROWS]]
+    return {
+        "headings": [column_name(name) for name in names],
+        "numeric": [table[name].dtype.kind in "iuf" for name in names],
+        "rows": rows,
+        "left": max(len(table) - _MAX_ROWS, 0),
+    }

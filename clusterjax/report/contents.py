@@ -46,6 +46,7 @@ class Predictions:
     ceiling: Ceiling | None = None
     calibration: Table | None = None
     prior: Table | None = None
+    plane: tuple[str, str] | None = None  # the columns of the plane of who finds what
 
     @property
     def is_binary(self) -> bool:
@@ -82,11 +83,45 @@ class Predictions:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Cutouts to show under one heading: ``images`` (n, y, x, band) in flux units and a line or two on each."""
+    """Cutouts to show under one heading: ``images`` (n, y, x, band) in flux units and a line or two on each.
+
+    With ``band_names`` each band is shown by itself too, and then the ``saliency``.
+    """
 
     title: str
     images: Real[np.ndarray, "n y x band"]
     captions: Sequence[str]
+    description: str = ""
+    band_names: Sequence[str] = ()
+    saliency: "Saliency | None" = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Saliency:
+    """On the pixels of the cutouts of a gallery, NaN where the network does not see: Grad-CAM (0 or above), and each
+    pixel's attribution by integrated gradients (what speaks against the class is negative), of all bands together."""
+
+    grad_cam: Real[np.ndarray, "n y x"]
+    attribution: Real[np.ndarray, "n y x"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ActivationMaps:
+    """What chosen ``filters`` of chosen layers make of one cutout: by layer, ``maps`` (y, x, filter)."""
+
+    caption: str
+    image: Real[np.ndarray, "y x band"]
+    maps: Mapping[str, Real[np.ndarray, "_ _ _"]]
+    filters: Mapping[str, Sequence[int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanations:
+    """``table`` has a row an explained cutout: log-odds, and how much of them each band gives; ``description`` says how
+    the saliency in the galleries was made."""
+
+    table: Table
+    activations: Sequence[ActivationMaps]
     description: str = ""
 
 
@@ -166,6 +201,7 @@ class Report:
     lr_range: LrRange | None = None
     predictions: Predictions | None = None
     galleries: Sequence[Gallery] = ()
+    explanations: Explanations | None = None
     natural_colour: bool = False  # three bands are red, green, blue, as in ordinary pictures
     survey: Survey | None = None
     dataset: DatasetCard | None = None

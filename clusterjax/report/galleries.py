@@ -1,12 +1,22 @@
 """Which test cutouts a report shows, and what is written under each."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Integer, Real
+from jaxtyping import Integer, Real, UInt8
 
 from clusterjax.evaluation.examples import select_binary_examples, select_multiclass_examples
-from clusterjax.report.blocks import GalleryBlock, Thumbnail
-from clusterjax.report.contents import Gallery, Predictions
-from clusterjax.report.images import false_colour, fit_stretch, image_png
+from clusterjax.report.blocks import GalleryBlock, Strip, StripsBlock, Thumbnail
+from clusterjax.report.contents import Gallery, Predictions, Saliency
+from clusterjax.report.images import (
+    Stretch,
+    band_pictures,
+    false_colour,
+    fit_stretch,
+    heat_pictures,
+    image_png,
+    signed_pictures,
+)
 
 _BINARY_TITLES = {
     "false_negative": (
@@ -16,6 +26,7 @@ _BINARY_TITLES = {
     "false_positive": ("False alarms", "Called “{positive}” although they are not; the most confident mistakes first."),
     "true_positive": ("Found", "Rightly called “{positive}”, from the surest to the least sure."),
     "true_negative": ("Rejected", "Rightly called “{negative}”, from the surest to the least sure."),
+    "uncertain": ("Most uncertain", "Right or wrong, those whose scores are nearest to the threshold."),
 }
 
 
@@ -32,7 +43,7 @@ def choose_examples(predictions: Predictions, *, num: int = 12) -> dict[str, Int
         chosen = select_multiclass_examples(
             predictions.label, predictions.probabilities, predictions.class_names, num=num
         )
-        groups = {"wrong": chosen.pop("wrong"), **chosen}
+        groups = {"wrong": chosen.pop("wrong"), **chosen}  # ends with the uncertain
     return {name: rows for name, rows in groups.items() if len(rows)}
 
 
@@ -41,21 +52,27 @@ def make_gallery(
     group: str,
     rows: Integer[np.ndarray, " n"],
     images: Real[np.ndarray, "n y x band"],
+    *,
+    band_names: Sequence[str] = (),
+    saliency: Saliency | None = None,
 ) -> Gallery:
     """The gallery of one group of :func:`choose_examples`: ``images`` are those of ``rows``, in flux units."""
     names = list(predictions.class_names)
-    if group in _BINARY_TITLES:
+    if predictions.is_binary:
         title, description = _BINARY_TITLES[group]
         description = description.format(negative=names[0], positive=names[1])
     elif group == "wrong":
         title, description = "Mistaken", "True class → called class; the most confident mistakes first."
+    elif group == "uncertain":
+        title, description = "Most uncertain", "Right or wrong, those whose two likeliest classes are closest."
     else:
         name = group.removeprefix("right: ")
         title, description = f"Right: {name}", "From the surest to the least sure."
-    return Gallery(title, np.asarray(images), [_caption(predictions, int(row)) for row in rows], description)
+    captions = [caption(predictions, int(row)) for row in rows]
+    return Gallery(title, np.asarray(images), captions, description, band_names, saliency)
 
 
-def _caption(predictions: Predictions, row: int) -> str:
+def caption(predictions: Predictions, row: int) -> str:
     """Two lines at most: what it is and its score; redshift and mass where it has them."""
     scores = predictions.probabilities[row]
     true = predictions.class_names[predictions.label[row]]
@@ -73,8 +90,8 @@ def _caption(predictions: Predictions, row: int) -> str:
     return first + ("\n" + ", ".join(parts) if parts else "")
 
 
-def gallery_blocks(galleries, *, natural: bool) -> list[GalleryBlock]:
-    """Thumbnails under one common stretch, so that cutouts can be compared with each other."""
+def gallery_blocks(galleries, *, natural: bool) -> list[GalleryBlock | StripsBlock]:
+    """Pictures under one common stretch, so that cutouts can be compared with each other."""
     shown = [gallery for gallery in galleries if len(gallery.images)]
     if not shown:
         return []
@@ -83,10 +100,30 @@ def gallery_blocks(galleries, *, natural: bool) -> list[GalleryBlock]:
     return [_gallery_block(gallery, stretch or fit_stretch(gallery.images), natural) for gallery in shown]
 
 
-def _gallery_block(gallery: Gallery, stretch, natural: bool) -> GalleryBlock:
+def _gallery_block(gallery: Gallery, stretch, natural: bool) -> GalleryBlock | StripsBlock:
+    alts = [f"{gallery.title}: {text}".replace("\n", ", ") for text in gallery.captions]
+    if gallery.band_names:
+        panels = gallery_panels(gallery, stretch, natural=natural)
+        strips = [
+            Strip([(name, image_png(pictures[i])) for name, pictures in panels.items()], text.split("\n"), alt)
+            for i, (text, alt) in enumerate(zip(gallery.captions, alts, strict=True))
+        ]
+        return StripsBlock(gallery.title, gallery.description, strips)
     pictures = false_colour(gallery.images, stretch, natural=natural)
     thumbnails = [
-        Thumbnail(image_png(picture), caption.split("\n"), f"{gallery.title}: {caption}".replace("\n", ", "))
-        for picture, caption in zip(pictures, gallery.captions, strict=True)
+        Thumbnail(image_png(picture), text.split("\n"), alt)
+        for picture, text, alt in zip(pictures, gallery.captions, alts, strict=True)
     ]
     return GalleryBlock(gallery.title, gallery.description, thumbnails)
+
+
+def gallery_panels(gallery: Gallery, stretch: Stretch, *, natural: bool) -> dict[str, UInt8[np.ndarray, "n y x 3"]]:
+    """What stands side by side for each cutout, by name: in colour, each band, and the saliency if there is any."""
+    panels = {"colour": false_colour(gallery.images, stretch, natural=natural)}
+    if len(gallery.band_names) > 1:
+        grey = band_pictures(gallery.images, stretch, natural=natural)
+        panels |= {name: grey[..., i, :] for i, name in enumerate(gallery.band_names)}
+    if gallery.saliency is not None:
+        panels["Grad-CAM"] = heat_pictures(gallery.saliency.grad_cam)
+        panels["attribution"] = signed_pictures(gallery.saliency.attribution)
+    return panels

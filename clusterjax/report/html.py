@@ -1,4 +1,4 @@
-"""Writes the report of a run: one self-contained page, every figure as PNG, every table as ECSV and CSV."""
+"""Writes the report of a run: one self-contained page, every figure as PNG and PDF, every table as ECSV and CSV."""
 
 import base64
 import datetime
@@ -6,29 +6,31 @@ import importlib.metadata
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import jinja2
-from astropy.table import Table
+import numpy as np
+from matplotlib.figure import Figure
 
 from clusterjax.errors import InputError
 from clusterjax.report import plots_sky
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
 from clusterjax.report.calibration import calibration_section
-from clusterjax.report.cells import column_name, format_value, headline_cells, headline_notes
+from clusterjax.report.cells import format_value, headline_cells, headline_notes
 from clusterjax.report.comparison import comparison_section
 from clusterjax.report.contents import Gallery, Report, Survey
 from clusterjax.report.dataset import dataset_section
-from clusterjax.report.galleries import gallery_blocks
+from clusterjax.report.explanations import explanations_section
+from clusterjax.report.galleries import gallery_blocks, gallery_panels
 from clusterjax.report.images import false_colour, fit_stretch, png_to_jpeg
 from clusterjax.report.learning import learning_section
 from clusterjax.report.map_pictures import candidate_pictures
 from clusterjax.report.members import cross_validation_section, members_section
 from clusterjax.report.multiclass import multiclass_section
+from clusterjax.report.pages import make_environment
 from clusterjax.report.scores import binary_section
 from clusterjax.report.survey import survey_section
-from clusterjax.report.theme import LIGHT, THEMES, to_png
+from clusterjax.report.table_files import write_table_files
+from clusterjax.report.theme import DARK, LIGHT, to_pdf, to_png
 
 _SHEET = 48  # pictures on a sheet of thumbnails
-_MAX_ROWS = 200  # of a folded table on the page; its file holds all
 
 
 def write_report(output_dir: str | pathlib.Path, report: Report) -> pathlib.Path:
@@ -52,7 +54,7 @@ def write_report(output_dir: str | pathlib.Path, report: Report) -> pathlib.Path
         _write_sheets(figures, report)
         written = _write_tables(tables, report, sections)
         index = output_dir / "index.html"
-        index.write_text(_page(report, sections, pictures, sorted(figures.glob("*.png")), written), "utf-8")
+        index.write_text(_page(report, sections, pictures, sorted(figures.glob("*.p[nd][gf]")), written), "utf-8")
     except OSError as error:
         raise InputError(f"the report cannot be written to {output_dir}: {error.strerror or error}") from error
     return index
@@ -75,7 +77,11 @@ def _sections(report: Report) -> list[Section]:
     galleries = gallery_blocks(report.galleries, natural=report.natural_colour)
     if galleries:
         lead = "All under one stretch, so that they can be compared; the number is the network's score."
-        sections.append(Section("examples", "Right and wrong", lead, galleries))
+        if report.explanations is not None:
+            lead += f" {report.explanations.description}"
+        sections.append(Section("examples", "Right, wrong and uncertain", lead, galleries))
+    if report.explanations is not None:
+        sections.append(explanations_section(report.explanations, natural=report.natural_colour))
     if report.survey is not None:
         sections.append(survey_section(report.survey))
     sections.append(learning_section(report))
@@ -83,12 +89,21 @@ def _sections(report: Report) -> list[Section]:
 
 
 def _write_figure(folder: pathlib.Path, block: FigureBlock) -> dict[str, str]:
-    """The figure as a light PNG file; both themes as the address of an image that the page holds itself."""
-    images = {theme.name: to_png(block.draw(theme)) for theme in THEMES}
-    (folder / f"{block.name}.png").write_bytes(images[LIGHT.name])
+    """The figure as light PNG and PDF files; both themes as the address of an image that the page holds itself."""
+    light = block.draw(LIGHT)
+    images = {LIGHT.name: _save(folder, block.name, light), DARK.name: to_png(block.draw(DARK))}
     if not block.photographic:
         return {name: f"data:image/png;base64,{_base64(image)}" for name, image in images.items()}
     return {name: f"data:image/jpeg;base64,{_base64(png_to_jpeg(image))}" for name, image in images.items()}
+
+
+def _save(folder: pathlib.Path, name: str, figure: Figure) -> bytes:
+    """As PNG and as PDF; the PNG's bytes."""
+    png = to_png(figure)
+    (folder / f"{name}.png").write_bytes(png)
+    figure.set_layout_engine("none")  # it has its layout, which takes as long as the drawing
+    (folder / f"{name}.pdf").write_bytes(to_pdf(figure))
+    return png
 
 
 def _base64(data: bytes) -> str:
@@ -96,29 +111,37 @@ def _base64(data: bytes) -> str:
 
 
 def _write_sheets(folder: pathlib.Path, report: Report) -> None:
-    """Galleries and candidates, which the page shows one by one, as one PNG each."""
+    """Galleries and candidates, which the page shows one by one, as one figure each."""
     card = report.dataset
     galleries = [*report.galleries, *((*card.examples, *card.augmented) if card is not None else ())]
     natural = report.natural_colour or (card is not None and card.natural_colour)
     for gallery in galleries:
         if len(gallery.images):
             name = "".join(c if c.isalnum() else "_" for c in gallery.title.lower())
-            (folder / f"examples_{name}.png").write_bytes(to_png(_sheet(gallery, natural)))
+            _save(folder, f"examples_{name}", _sheet(gallery, natural))
     survey: Survey | None = report.survey
     if survey is not None and survey.sky_map is not None and len(survey.detections):
         shown = survey.detections[:_SHEET]
         titles = [f"{row['detection_id']}: {format_value(row['score'], 'score')}" for row in shown]
         figure = plots_sky.plot_thumbnails(candidate_pictures(survey, shown), titles, num_columns=8)
-        (folder / "candidates.png").write_bytes(to_png(figure))
+        _save(folder, "candidates", figure)
 
 
-def _sheet(gallery: Gallery, natural: bool):
-    pictures = false_colour(gallery.images[:_SHEET], fit_stretch(gallery.images), natural=natural)
+def _sheet(gallery: Gallery, natural: bool) -> Figure:
+    stretch = fit_stretch(gallery.images)
+    if gallery.band_names:
+        panels = gallery_panels(gallery, stretch, natural=natural)
+        pictures = np.stack(list(panels.values()), axis=1)  # (cutout, panel, y, x, 3)
+        titles = [title for text in gallery.captions for title in (text, *list(panels)[1:])]
+        return plots_sky.plot_thumbnails(
+            pictures.reshape(-1, *pictures.shape[2:]), titles, num_columns=len(panels), heading=gallery.title
+        )
+    pictures = false_colour(gallery.images[:_SHEET], stretch, natural=natural)
     return plots_sky.plot_thumbnails(pictures, gallery.captions[:_SHEET], heading=gallery.title)
 
 
 def _write_tables(folder: pathlib.Path, report: Report, sections: Sequence[Section]) -> list[str]:
-    """Each table as ECSV (types, units) and CSV (everything reads it); the names of the files."""
+    """Each table as ECSV and CSV; the names of the files."""
     tables = {
         block.name: block.table for section in sections for block in section.blocks if isinstance(block, TableBlock)
     }
@@ -126,22 +149,7 @@ def _write_tables(folder: pathlib.Path, report: Report, sections: Sequence[Secti
         tables = {"headline": report.headline, **tables}
     if report.predictions is not None:
         tables["predictions"] = report.predictions.table
-    for name, table in tables.items():
-        table.write(folder / f"{name}.ecsv", format="ascii.ecsv", overwrite=True)
-        table.write(folder / f"{name}.csv", format="ascii.csv", overwrite=True)
-    return [f"{name}.{kind}" for name in tables for kind in ("ecsv", "csv")]
-
-
-def _table_text(table: Table, columns: Sequence[str] | None) -> dict:
-    """Headings, whether each column is of numbers, and rows of text."""
-    names = list(table.colnames if columns is None else columns)
-    rows = [[format_value(row[name], name) for name in names] for row in table[:_MAX_ROWS]]
-    return {
-        "headings": [column_name(name) for name in names],
-        "numeric": [table[name].dtype.kind in "iuf" for name in names],
-        "rows": rows,
-        "left": max(len(table) - _MAX_ROWS, 0),
-    }
+    return [file for name, table in tables.items() for file in write_table_files(folder / name, table)]
 
 
 def _cards(report: Report) -> list[dict[str, str]]:
@@ -206,15 +214,8 @@ def _version() -> str:
 
 
 def _page(report: Report, sections, pictures, figure_files, table_files) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = make_environment()
     environment.filters["base64"] = _base64
-    environment.globals["table_text"] = _table_text
     headline = None
     if report.headline is not None and len(report.headline):
         names, rows = headline_cells(report.headline)

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float, Real, UInt8
 from PIL import Image
@@ -104,13 +105,50 @@ def false_colour(
             for i in (num_bands - 1, num_bands // 2, 0)
         ]
         colour = np.stack(channels, axis=-1)
+    return _as_bytes(colour)
+
+
+def band_pictures(
+    images: Real[np.ndarray, "*batch y x band"], stretch: Stretch, *, natural: bool = False
+) -> UInt8[np.ndarray, "*batch y x band 3"]:
+    """Each band by itself in grey, in the asinh of its own noise (``natural``: linear); NaN pixels are mid-grey."""
+    flux = np.asarray(images, np.float64)
+    if natural:
+        grey = flux / max(stretch.brightest, 1e-30)
+    else:
+        levels = list(zip(stretch.zero, stretch.noise, stretch.white, strict=True))
+        grey = np.stack(
+            [_asinh_scale(flux[..., i] - zero, noise, white - zero) for i, (zero, noise, white) in enumerate(levels)],
+            axis=-1,
+        )
+    return _as_bytes(np.repeat(grey[..., None], 3, axis=-1))
+
+
+def heat_pictures(maps: Real[np.ndarray, "n y x"]) -> UInt8[np.ndarray, "n y x 3"]:
+    """Each map of numbers from 0 (black) to its own largest (bright yellow); NaN pixels are mid-grey."""
+    largest = np.nanmax(maps, axis=(1, 2), initial=0, keepdims=True)
+    return _coloured("inferno", maps / np.maximum(largest, 1e-30))
+
+
+def signed_pictures(maps: Real[np.ndarray, "n y x"]) -> UInt8[np.ndarray, "n y x 3"]:
+    """Each map from blue (negative) over white to red, to the 99.5th percentile of its own absolute values."""
+    largest = np.nanpercentile(np.abs(maps), 99.5, axis=(1, 2), keepdims=True)
+    return _coloured("RdBu_r", 0.5 + 0.5 * maps / np.maximum(largest, 1e-30))
+
+
+def _coloured(colours: str, shares: np.ndarray) -> np.ndarray:
+    return _as_bytes(np.where(np.isnan(shares)[..., None], np.nan, matplotlib.colormaps[colours](shares)[..., :3]))
+
+
+def _as_bytes(colour: np.ndarray) -> UInt8[np.ndarray, "*any"]:
     missing = ~np.isfinite(colour)
     return np.where(missing, 118, np.clip(np.where(missing, 0, colour), 0, 1) * 255).round().astype(np.uint8)
 
 
 def image_png(rgb: UInt8[np.ndarray, "y x 3"], *, size: int | None = None) -> bytes:
     """PNG bytes, enlarged without smoothing to at least ``size`` pixels a side. Row 0 at the bottom, as in FITS."""
-    picture = Image.fromarray(np.ascontiguousarray(rgb[::-1]))
+    is_grey = not np.any(rgb != rgb[..., :1])
+    picture = Image.fromarray(np.ascontiguousarray(rgb[::-1, :, 0] if is_grey else rgb[::-1]))
     if size is not None and max(picture.size) < size:
         factor = -(-size // max(picture.size))
         picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

@@ -11,6 +11,7 @@ from clusterjax.evaluation.operating import figures_at_false_positive_rates, fig
 from clusterjax.report import plots_scores
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
 from clusterjax.report.contents import Predictions
+from clusterjax.report.plane import plane_blocks
 
 REDSHIFT_EDGES = (0.1, 0.3, 0.5, 0.8, 1.1, 1.6)  # of the published figures
 _LEAST_TO_BIN = 20  # positives with a redshift, mass or S/N; fewer make no curve
@@ -62,6 +63,7 @@ def binary_section(predictions: Predictions) -> Section:
         ),
     ]
     blocks += _object_type_blocks(predictions, label, observers)
+    blocks += plane_blocks(predictions, observers)
     for column in _RECALL_AGAINST:
         blocks += _recall_blocks(predictions, column, label, observers)
     return Section(

@@ -110,16 +110,17 @@ def themed(plot: Callable[..., Figure]) -> Callable[..., Figure]:
     return draw
 
 
-def plain_log_ticks(axes) -> None:
-    """Numbers such as 0.02 on a logarithmic x axis, in place of powers; in a narrow range also between decades."""
-    low, high = axes.get_xlim()
+def plain_log_ticks(axes, which: str = "x") -> None:
+    """Numbers such as 0.02 on a logarithmic axis, in place of powers; in a narrow range also between decades."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_view_interval()
     shown = "1" if high / low > 300 else "125" if high / low > 15 else "1235"
 
     def text(value, _):
         return f"{value:g}" if f"{value:e}"[0] in shown else ""
 
-    axes.xaxis.set_major_formatter(text)
-    axes.xaxis.set_minor_formatter(text)
+    axis.set_major_formatter(text)
+    axis.set_minor_formatter(text)
 
 
 def to_png(figure: Figure, *, dpi: int = 200) -> bytes:
@@ -127,4 +128,11 @@ def to_png(figure: Figure, *, dpi: int = 200) -> bytes:
     buffer = io.BytesIO()
     # Without metadata the same figure is the same bytes.
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """The figure as the bytes of a PDF file, in vectors; the same figure is the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
     return buffer.getvalue()

@@ -9,7 +9,15 @@ from clusterjax.evaluation.calibration import METHODS, fit_calibration
 from clusterjax.evaluation.headline import INFRARED_HARD_MOCK, Observer, binary_headline, multiclass_headline
 from clusterjax.evaluation.prior_shift import sky_fractions
 from clusterjax.evaluation.reliability import calibration_figures
-from clusterjax.report.contents import LrRange, Predictions, Report, Survey
+from clusterjax.report.contents import (
+    ActivationMaps,
+    Explanations,
+    LrRange,
+    Predictions,
+    Report,
+    Saliency,
+    Survey,
+)
 from clusterjax.report.galleries import choose_examples, make_gallery
 from clusterjax.search.detect import find_detections
 from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, summarise
@@ -75,7 +83,7 @@ def predictions(num=1500, seed=0) -> Predictions:
     prior = Table({"object_type": TYPES, "fraction_of_data_set": FRACTIONS, "fraction_of_windows": list(sky.values())})
     return Predictions(
         table, ("other", "cluster"), network_name="AlexNetVGG", classical_threshold=8.0, ceiling=INFRARED_HARD_MOCK,
-        calibration=Table(calibrations), prior=prior,
+        calibration=Table(calibrations), prior=prior, plane=("redshift", "m500c_msun"),
     )  # fmt: skip
 
 
@@ -160,6 +168,20 @@ def survey(side=700, seed=3, num_clusters=14) -> Survey:
     )
 
 
+def explanations(galleries) -> Explanations:
+    """Of two cutouts a gallery, and activation maps of two layers for the first."""
+    rng = np.random.default_rng(6)
+    groups = np.repeat([gallery.title for gallery in galleries], 2)
+    table = Table({"index": np.arange(len(groups)), "group": groups, "log_odds": rng.normal(size=len(groups))})
+    table["baseline_log_odds"] = -2.0
+    table["attribution_W1"] = 0.25 * (table["log_odds"] + 2)
+    table["attribution_W2"] = 0.75 * (table["log_odds"] + 2)
+    maps = {"backbone.conv2": rng.random((16, 16, 3)), "backbone.conv5": rng.random((4, 4, 2))}
+    filters = {"backbone.conv2": [5, 0, 7], "backbone.conv5": [11, 2]}
+    shown = ActivationMaps(galleries[0].captions[0], galleries[0].images[0], maps, filters)
+    return Explanations(table, [shown], "Bright is much; red speaks for it.")
+
+
 def infrared_report() -> Report:
     """All there can be: two classes, redshifts, a classical observer, a map."""
     made = predictions()
@@ -169,7 +191,9 @@ def infrared_report() -> Report:
         images = np.stack(
             [sky((64, 64), rng, [(32, 32, 25)] if made.table["object_type"][row] == "cluster" else []) for row in rows]
         )
-        galleries.append(make_gallery(made, group, rows, images))
+        coarse = rng.normal(size=(len(rows), 16, 16)).repeat(4, axis=1).repeat(4, axis=2)
+        saliency = Saliency(np.abs(coarse), coarse)
+        galleries.append(make_gallery(made, group, rows, images, band_names=("W1", "W2"), saliency=saliency))
     score = np.asarray(made.table["score"])
     observers = [
         Observer("AlexNetVGG", score),
@@ -193,6 +217,7 @@ def infrared_report() -> Report:
         lr_range=lr_range(),
         predictions=made,
         galleries=galleries,
+        explanations=explanations(galleries),
         survey=survey(),
         warnings=["One seed only: figures of other seeds differ by about 0.005."],
     )

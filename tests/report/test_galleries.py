@@ -29,6 +29,7 @@ def test_binary_groups_and_captions():
         "false_positive": [2],
         "true_positive": [0],
         "true_negative": [3],
+        "uncertain": [1, 2, 0, 3],
     }
     assert next(iter(groups)) == "false_negative"  # mistakes first
     images = np.zeros((1, 8, 8, 2), np.float32)

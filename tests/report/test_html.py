@@ -92,7 +92,8 @@ def test_infrared_page_tells_all(infrared):
     page = read(index)
     for name in (
         "roc", "precision_recall", "score_histogram", "confusion", "by_object_type", "recall_redshift", "recall_mass",
-        "sky_map", "score_map", "completeness_purity", "completeness_mass", "loss", "accuracy", "lr_range",
+        "sky_map", "score_map", "plane", "activations_0", "completeness_purity", "completeness_mass", "loss",
+        "accuracy", "lr_range",
     ):  # fmt: skip
         assert f"figure-{name}" in page.ids
         assert (index.parent / "figures" / f"{name}.png").is_file()
@@ -102,8 +103,20 @@ def test_infrared_page_tells_all(infrared):
     assert report.warnings[0] in page.words
     assert "0123abc" in page.words
     assert "optim.decay_per_epoch" in page.words or "decay_per_epoch" in page.words
-    for title in ("Missed", "False alarms", "Found", "Rejected"):
+    for title in ("Missed", "False alarms", "Found", "Rejected", "Most uncertain"):
         assert title in page.words
+
+
+def test_galleries_show_bands_and_saliency_beside_each_cutout(infrared):
+    report, index = infrared
+    alts = [image["alt"] for image in read(index).images]
+    for gallery in report.galleries:
+        for text in gallery.captions:
+            for name in ("colour", "W1", "W2", "Grad-CAM", "attribution"):
+                assert f"{name} of {gallery.title}: {text}".replace("\n", ", ") in alts
+    words = read(index).words
+    assert report.explanations.description in words
+    assert "attribution W1" in words
 
 
 def test_candidates_are_listed_with_position_and_verdict(infrared):
@@ -121,8 +134,12 @@ def test_candidates_are_listed_with_position_and_verdict(infrared):
 def test_every_picture_opens_and_every_table_reads_back(name, request):
     report, index = request.getfixturevalue(name)
     pictures = list((index.parent / "figures").glob("*"))
-    assert {path.suffix for path in pictures} == {".png"}
+    assert {path.suffix for path in pictures} == {".png", ".pdf"}
+    assert {path.stem for path in pictures if path.suffix == ".pdf"} == {path.stem for path in pictures}
     for path in pictures:
+        if path.suffix == ".pdf":
+            assert path.read_bytes().startswith(b"%PDF-")
+            continue
         with Image.open(path) as picture:
             picture.load()
             assert min(picture.size) > 300
