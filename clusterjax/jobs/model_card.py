@@ -166,7 +166,7 @@ def _limits(run: Run) -> CardSection:
         points.append("Its scores are not probabilities: no calibration was fitted.")
     elif run.predictions.is_binary and not run.config.evaluation.sky_density_per_deg2:
         points.append("Its probabilities hold for the data set's mix of objects, not for a map of the sky.")
-    number = config.training.num_members
+    number = run.config.training.num_members
     if number == 1:
         points.append("One network of one seed: how much another seed differs is not in the errors.")
     else:
