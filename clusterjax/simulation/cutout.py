@@ -1,9 +1,10 @@
 """What every simulation of a cutout gives back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Real
 
 POSITIVE_TYPE = "cluster"  # the type of object that is label 1
 
@@ -12,10 +13,11 @@ POSITIVE_TYPE = "cluster"  # the type of object that is label 1
 class Cutout:
     """A simulated cutout: ``image`` in the sky's units, and its central object; NaN for what that has not."""
 
-    image: Float[np.ndarray, "y x band"]
+    image: Real[np.ndarray, "y x band"]
     label: int  # 1: cluster
     object_type: str
     redshift: float
     m500c_msun: float  # the true mass
     centre_y_pixels: float  # of the object, or of the image for random sky
     centre_x_pixels: float
+    measurements: Mapping[str, float] = field(default_factory=dict)  # what else is known of it
