@@ -64,7 +64,7 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         lr_range=_lr_range(workdir),
         predictions=predictions,
         galleries=galleries,
-        natural_colour=run_config.data.builder == "labelled_images",
+        natural_colour=run_config.data.builder in ("labelled_images", "xray_optical_cutouts"),
         survey=_survey(workdir, config),
     )
 

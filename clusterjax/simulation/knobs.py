@@ -59,6 +59,11 @@ XRAY_OBJECT_TYPES = (
     "low_z_cluster", "high_z_cluster", "nearby_galaxy", "point_source", "star_agn", "double", "artefact", "edge",
 )  # fmt: skip
 XRAY_CLUSTERS = XRAY_OBJECT_TYPES[:2]
+# The five classes of Kosiba et al. (2020), named as in their public archive; which is whose is our choice for doubles
+XRAY_CLASSES = ("low-z", "hi-z", "galaxy", "point", "other")
+XRAY_CLASS_OF = dict(
+    zip(XRAY_OBJECT_TYPES, ("low-z", "hi-z", "galaxy", "point", "point", "point", "other", "other"), strict=True)
+)
 
 
 @dataclasses.dataclass

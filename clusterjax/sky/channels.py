@@ -38,7 +38,7 @@ def xamin_colours(grey: Num[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape 
 def check_channels(channels: Sequence[str], available: Sequence[str]) -> None:
     """Raise :class:`InputError` for no channel, one twice, and one that is not ``available``."""
     if not channels or len(set(channels)) < len(channels):
-        raise InputError(f"channels={tuple(channels)} must be one or more, each once; use some of {', '.join(available)}")
+        raise InputError(f"channels={tuple(channels)} must be some, each once, of {', '.join(available)}")
     for name in channels:
         if name not in available:
             raise InputError(f"channel {name!r} is unknown or not to be had here; use some of {', '.join(available)}")

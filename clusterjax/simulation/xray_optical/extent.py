@@ -75,7 +75,11 @@ def _templates(off_axis_step: int, scale: float) -> Float[np.ndarray, "core annu
 
 
 def measure_extent(
-    counts: Float[np.ndarray, "y x"], exposure_map: Float[np.ndarray, "y x"], off_axis_arcmin: float, *, scale: float = 1.0
+    counts: Float[np.ndarray, "y x"],
+    exposure_map: Float[np.ndarray, "y x"],
+    off_axis_arcmin: float,
+    *,
+    scale: float = 1.0,
 ) -> tuple[float, float]:
     """(extent in arcsec, extension likelihood >= 0) of the source nearest to the image's centre.
 
@@ -103,7 +107,8 @@ def _least_cash(observed: np.ndarray, templates: np.ndarray, flat: np.ndarray) -
     """
     total = max(observed.sum(), 1e-3)
     # Both amplitudes in units that make each component hold one count.
-    basis = np.stack([templates / templates.sum(axis=1, keepdims=True), np.broadcast_to(flat / flat.sum(), templates.shape)])
+    background = np.broadcast_to(flat / flat.sum(), templates.shape)
+    basis = np.stack([templates / templates.sum(axis=1, keepdims=True), background])
     amplitude = np.full((2, len(templates)), total / 2)
     for step in range(_STEPS):
         model = np.einsum("kt,kta->ta", amplitude, basis)

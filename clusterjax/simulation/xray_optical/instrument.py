@@ -12,7 +12,7 @@ from jaxtyping import Complex, Float
 
 FIELD_ARCMIN = 7.0  # side of a cutout (Kosiba et al. 2020)
 BIN_ARCSEC = 2.36  # of the counts; XAmin works on 2.5" (Pacaud et al. 2006)
-# Flux (erg/s/cm2, 0.5-2 keV) of one count a second in all cameras: a plasma of 2 keV at z = 0.3 (Pacaud et al. 2016) [~]
+# erg/s/cm2 (0.5-2 keV) of one count a second in all cameras: a plasma of 2 keV at z = 0.3 (Pacaud et al. 2016) [~]
 FLUX_PER_COUNT_RATE = 9.04e-13
 _SKY_BACKGROUND = 5.0e-6  # counts/s per bin of 2.5", vignetted: Read & Ponman (2003) [~]
 _PARTICLE_BACKGROUND = 3.0e-6  # the same, not vignetted [~]
@@ -39,7 +39,8 @@ def exposure(x_arcmin: Float[np.ndarray, "*n"], y_arcmin: Float[np.ndarray, "*n"
     meet, less than 1 in the gap of one."""
     radius = np.hypot(x_arcmin, y_arcmin)
     pn_x = np.abs((x_arcmin + _PN_OFFSET_ARCMIN + _PN_WIDTH_ARCMIN / 2) % _PN_WIDTH_ARCMIN - _PN_WIDTH_ARCMIN / 2)
-    pn = (radius < _PN_RADIUS_ARCMIN) & (pn_x > _HALF_GAP_ARCMIN) & (abs(y_arcmin + _PN_OFFSET_ARCMIN) > _HALF_GAP_ARCMIN)
+    pn_y = np.abs(y_arcmin + _PN_OFFSET_ARCMIN)
+    pn = (radius < _PN_RADIUS_ARCMIN) & (pn_x > _HALF_GAP_ARCMIN) & (pn_y > _HALF_GAP_ARCMIN)
     inside = radius < _MOS_RADIUS_ARCMIN
     total = _SHARES["pn"] * pn
     for a, b in ((x_arcmin, y_arcmin), (y_arcmin, x_arcmin)):  # MOS2 is MOS1 turned by 90 deg

@@ -86,11 +86,12 @@ def cluster_galaxies(
     members = sample_members(rng, haloes, pixel_scale_arcsec=pixel_arcsec)
     r_mag = members.w1_mag - characteristic_w1(members.redshift) + characteristic_r(members.redshift)
     rows, columns = y + members.dy_pixels, x + members.dx_pixels
-    shown = (r_mag < plates.FAINTEST_MAG) & (np.abs(rows - size / 2) < size / 2) & (np.abs(columns - size / 2) < size / 2)
+    inside = (np.abs(rows - size / 2) < size / 2) & (np.abs(columns - size / 2) < size / 2)
+    shown = inside & (r_mag < plates.FAINTEST_MAG)
     drawn = plates.galaxies(rng, rows[shown], columns[shown], r_mag[shown])
     if shown[0]:  # brightest cluster galaxies are large and round
-        arcsec = np.rad2deg(_BCG_RADIUS_MPC * (mass_msun / 3e14) ** 0.3 / angular_diameter_distance_mpc(redshift)) * 3600
+        radius_mpc = _BCG_RADIUS_MPC * (mass_msun / 3e14) ** 0.3
+        arcsec = np.rad2deg(radius_mpc / angular_diameter_distance_mpc(redshift)) * 3600
         drawn.radius_arcsec[0] = max(drawn.radius_arcsec[0], arcsec)
         drawn.axis_ratio[0] = rng.uniform(0.65, 0.95)
     return drawn
-
