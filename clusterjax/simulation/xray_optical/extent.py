@@ -83,14 +83,14 @@ def measure_extent(
 ) -> tuple[float, float]:
     """(extent in arcsec, extension likelihood >= 0) of the source nearest to the image's centre.
 
-    ``exposure_map`` is relative, with vignetting; 0 where nothing is seen. (0, 0) where nothing is seen at all.
+    ``exposure_map`` is relative, with vignetting; 0 where nothing is seen. (0, 0) without any counts.
     """
     index, number = annuli(counts.shape[0], find_centre(counts))
     index = index.ravel()
     seen = np.bincount(index, exposure_map.ravel(), minlength=number)[:number]
     observed = np.bincount(index, (counts * (exposure_map > 0)).ravel(), minlength=number)[:number]
     used = seen > 0
-    if not used.any():
+    if not observed[used].any():
         return 0.0, 0.0
     templates = _templates(round(off_axis_arcmin), scale)[:, used] * seen[used]
     statistic = _least_cash(observed[used], templates, seen[used])

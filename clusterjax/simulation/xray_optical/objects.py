@@ -127,7 +127,7 @@ def _point_source(rng, sky):
     target = _start(rng)
     flux = power_law(rng, sky.flux_min_cgs, 2e-13)
     _add_point(rng, sky, target, flux)
-    mag = max(float(populations.agn_magnitude(rng, np.float64(flux))), 18.5)
+    mag = max(float(populations.agn_magnitude(rng, flux)), 18.5)
     if mag < plates.FAINTEST_MAG:
         target.plate.append(plates.stars(target.y_pixels, target.x_pixels, mag))
     return target
@@ -152,7 +152,7 @@ def _double(rng, sky):
         x = target.x_pixels + distance * np.cos(angle)
         flux = power_law(rng, sky.flux_min_cgs, 1e-13)
         target.points.append((y, x, flux))
-        mag = float(populations.agn_magnitude(rng, np.float64(flux)))
+        mag = float(populations.agn_magnitude(rng, flux))
         if mag < plates.FAINTEST_MAG:
             target.plate.append(plates.stars(y, x, max(mag, 15.0)))
     return target

@@ -6,7 +6,13 @@ X-ray fluxes are 0.5-2 keV in erg/s/cm2. [~]: from memory of the literature.
 import numpy as np
 from jaxtyping import Float
 
-from clusterjax.simulation.cosmology import OMEGA_M, angular_diameter_distance_mpc, distance_modulus, theta500_arcmin
+from clusterjax.simulation.cosmology import (
+    OMEGA_M,
+    Values,
+    angular_diameter_distance_mpc,
+    distance_modulus,
+    theta500_arcmin,
+)
 from clusterjax.simulation.haloes import Haloes
 from clusterjax.simulation.infrared.members import characteristic_w1, sample_members
 from clusterjax.simulation.xray_optical import plates
@@ -66,13 +72,13 @@ def sample_agn(rng: np.random.Generator, area_deg2: float, density_scale: float 
     return np.minimum(_AGN_BREAK * (np.maximum(density, 1e-9) / _AGN_DENSITY) ** (-1 / slope), 1e-12)
 
 
-def agn_magnitude(rng: np.random.Generator, flux_cgs: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+def agn_magnitude(rng: np.random.Generator, flux_cgs: Values) -> Values:
     """R, from log10(fX/fR) = log10(fX) + R/2.5 + 5.5."""
     ratio = rng.normal(0, _XO_SCATTER, np.shape(flux_cgs))
     return 2.5 * (ratio - np.log10(flux_cgs) - 5.5)
 
 
-def characteristic_r(redshift: Float[np.ndarray, "*n"] | float) -> Float[np.ndarray, "*n"] | float:
+def characteristic_r(redshift: Values) -> Values:
     """R* of cluster galaxies: 16.4 at z = 0.1, 19.2 at 0.3, 21.4 at 0.6."""
     return distance_modulus(redshift) + _M_STAR_R + _K_PER_Z * redshift
 
