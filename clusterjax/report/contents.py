@@ -9,6 +9,7 @@ from astropy.table import Table
 from jaxtyping import Real
 
 from clusterjax.evaluation.headline import Ceiling
+from clusterjax.report.blocks import Section
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
@@ -162,4 +163,5 @@ class Report:
     survey: Survey | None = None
     dataset: DatasetCard | None = None
     comparison: Comparison | None = None
+    sections: Sequence[Section] = ()  # further ones, after those
     warnings: Sequence[str] = ()
