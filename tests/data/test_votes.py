@@ -66,7 +66,7 @@ def some_votes(draw):
     return rows
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(some_votes())
 def test_weighting_is_the_plain_definition(rows):
     votes = make_votes(TREE, rows)
@@ -86,7 +86,7 @@ def test_weighting_is_the_plain_definition(rows):
         assert (final_classes(votes)[subject] == "cluster") == is_cluster(votes)[subject]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(some_votes())
 def test_unweighted_is_counting(rows):
     votes = make_votes(TREE, rows)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterjax.errors import InputError
@@ -25,6 +25,7 @@ def plain_colours(pixel):
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), st.floats(-1e5, 1e5), st.floats(1e-3, 1e5))
 def test_grey_is_the_plain_definition(values, low, width):
     high = low + width
@@ -32,6 +33,7 @@ def test_grey_is_the_plain_definition(values, low, width):
     np.testing.assert_allclose(xamin_grey(np.array(values), low, high), expected, rtol=1e-6, atol=1e-5)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 255))
 def test_colours_are_the_plain_definition(pixel):
     np.testing.assert_allclose(xamin_colours(np.array(pixel)), plain_colours(pixel), rtol=1e-12, atol=1e-9)
