@@ -51,11 +51,11 @@ def _xray_five_class(config: ExperimentConfig) -> None:
 
 
 def _xray_smoke(config: ExperimentConfig) -> None:
-    """A few pictures at a fifth of the resolution."""
+    """A few pictures of bright sources, their middle alone."""
     config.data.num_train, config.data.num_validation, config.data.num_test = 80, 32, 48
-    config.data.input_size = 64
+    config.data.simulated_size, config.data.input_size = 128, 64
     config.xray_optical.flux_min_cgs = 2e-13
-    config.training.num_epochs = 2
+    config.training.num_epochs = 1
     config.training.eval_batch_size = 16
     config.training.log_every_steps = 2
 
