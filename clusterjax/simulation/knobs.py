@@ -78,7 +78,7 @@ class XrayOpticalSky:
     channels: tuple[str, ...] = ("zero", "xray", "optical")
     exposure_ks: float = 10.0  # of each camera: X-CLASS cuts the archive to 10 ks and 20 ks (Clerc et al. 2012)
     background_scale: float = 1.0  # multiplies the X-ray background, of the sky and of particles
-    flux_min_cgs: float = 2e-14  # 0.5-2 keV, faintest cluster: about X-CLASS's limit (Clerc et al. 2012) [~]
+    flux_min_cgs: float = 1.2e-14  # 0.5-2 keV, faintest object: near the limit of 10 ks (Pacaud et al. 2006) [~]
     flux_max_cgs: float = 1e-12  # brightest; between them N(>S) falls as 1/S
     core_radius_min_arcsec: float = 5.0  # XAmin calls a source extended from 5" on (Pacaud et al. 2006)
     core_radius_max_arcsec: float = 60.0  # few X-CLASS clusters have more [~]
@@ -87,7 +87,7 @@ class XrayOpticalSky:
     off_axis_max_arcmin: float = 13.0  # X-CLASS detects within this of the optical axis (Clerc et al. 2012)
     agn_in_clusters: float = 0.1  # fraction of clusters with a point source near the centre
     irregular: float = 0.15  # fraction of clusters with a second clump
-    blended: float = 0.5  # fraction of point sources with a fainter one close by: candidates were taken for extended
+    blended: float = 0.8  # of point sources have fainter ones close by: candidates were taken for extended
     agn_density_scale: float = 1.0  # multiplies the field's point sources
     psf_scale: float = 1.0  # multiplies the width of XMM's point spread function
     plate_noise_scale: float = 1.0  # multiplies the grain of the plates
