@@ -87,7 +87,7 @@ class XrayOpticalSky:
     off_axis_max_arcmin: float = 13.0  # X-CLASS detects within this of the optical axis (Clerc et al. 2012)
     agn_in_clusters: float = 0.1  # fraction of clusters with a point source near the centre
     irregular: float = 0.15  # fraction of clusters with a second clump
-    blended: float = 0.8  # of point sources have fainter ones close by: candidates were taken for extended
+    blended: float = 0.8  # fraction of point sources with fainter ones close by, for which they look extended
     agn_density_scale: float = 1.0  # multiplies the field's point sources
     psf_scale: float = 1.0  # multiplies the width of XMM's point spread function
     plate_noise_scale: float = 1.0  # multiplies the grain of the plates
