@@ -2,7 +2,9 @@
 
     python -m clusterjax.main --config=configs/cn_xray_optical.py
 
-153 000 steps of 10 images of 356 px: for a GPU; on two cores ``--config.data.input_size=178`` is four times as quick.
+153 000 steps of 10 images of 356 px: for a GPU. Three minutes on two cores (what they give: README.md):
+``--config.data.input_size=96 --config.optim.name=adam --config.optim.learning_rate=5e-4
+--config.optim.plateau_min_rate=1e-5 --config.training.num_epochs=5``.
 On their own images: ``--config.data.survey.service=kosiba2020`` (with ``--config.data.images=Kosiba2020.zip`` if you
 have it); see tfds_builders/xray_optical_cutouts/README.md.
 
