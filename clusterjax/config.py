@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.knobs import InfraredSky, MicrowaveSky
+from clusterjax.simulation.knobs import InfraredSky, MicrowaveSky, XrayOpticalSky
 
 # Half clusters, the rest random sky and objects that could be taken for a cluster.
 INFRARED_FRACTIONS = {
@@ -35,13 +35,23 @@ MICROWAVE_FRACTIONS = {
     "cmb_extremum": 0.02,
     "near_miss": 0.05,
 }
+XRAY_FRACTIONS = {
+    "low_z_cluster": 0.25,
+    "high_z_cluster": 0.25,
+    "nearby_galaxy": 0.1,
+    "point_source": 0.12,
+    "star_agn": 0.08,
+    "double": 0.08,
+    "artefact": 0.07,
+    "edge": 0.05,
+}
 
 
 @dataclasses.dataclass
 class SurveyConfig:
-    """A data set of the sky itself, for ir_cutouts and microwave_cutouts; without a ``service`` theirs is simulated."""
+    """A data set of the sky itself, for the builders of cutouts; without a ``service`` theirs is simulated."""
 
-    service: str = ""  # of images: hips_unwise, unwise_me, legacy_unwise; hips_act, hips_planck
+    service: str = ""  # of images: hips_unwise, unwise_me, legacy_unwise; hips_act, hips_planck; kosiba2020
     # Names of clusterjax/sky/surveys/registry.py, NAME=FILE for a copy, or tables of one's own; the first has priority
     catalogues: tuple[str, ...] = ("act_dr5",)
     negatives: tuple[str, ...] = ()  # likewise; TYPE=FILE for a table of one's own
@@ -61,7 +71,7 @@ class SurveyConfig:
 class DataConfig:
     """The data set and how it reaches the network."""
 
-    builder: str = "ir_cutouts"  # or microwave_cutouts, map_cutouts, labelled_images: a folder of tfds_builders/
+    builder: str = "ir_cutouts"  # or microwave_cutouts, xray_optical_cutouts, map_cutouts, labelled_images
     data_dir: str = "runs/datasets"
     num_train: int = 12_000  # cutouts to simulate, per split
     num_validation: int = 2_000
@@ -71,7 +81,12 @@ class DataConfig:
     seed: int = 0  # of the simulated data set; the experiment's own seed does not change the data
     num_processes: int | None = None  # that simulate or cut; None: one a core
     binary: bool = True  # cluster or other; False: a class for each type of object (of map_cutouts too)
-    # labelled_images only
+    # xray_optical_cutouts only
+    # or volunteers (their weighted votes), volunteers_unweighted, volunteers_dawid_skene: in training and validation
+    labels: str = "experts"
+    # Of kosiba2020's PNGs; what the network sees are xray_optical.channels
+    archive_channels: tuple[str, ...] = ("zero", "optical", "xray")
+    # labelled_images only; of kosiba2020, the archive itself
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
     crop_pixels: int | None = None  # of each image's middle that are kept, a side, before any resampling; None: all
     image_size: int | None = None  # pixels a side that images are resampled to; None: the size of the first image
@@ -263,6 +278,7 @@ class ExperimentConfig:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     simulation: InfraredSky = dataclasses.field(default_factory=InfraredSky)  # of ir_cutouts
     microwave: MicrowaveSky = dataclasses.field(default_factory=MicrowaveSky)  # of microwave_cutouts
+    xray_optical: XrayOpticalSky = dataclasses.field(default_factory=XrayOpticalSky)  # of xray_optical_cutouts
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
@@ -273,11 +289,16 @@ class ExperimentConfig:
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     @property
-    def sky(self) -> InfraredSky | MicrowaveSky | None:
+    def sky(self) -> InfraredSky | MicrowaveSky | XrayOpticalSky | None:
         """The simulated sky that the data set is drawn from; None for a data set that is not simulated."""
         if self.data.survey.service:
             return None
-        return {"ir_cutouts": self.simulation, "microwave_cutouts": self.microwave}.get(self.data.builder)
+        skies = {
+            "ir_cutouts": self.simulation,
+            "microwave_cutouts": self.microwave,
+            "xray_optical_cutouts": self.xray_optical,
+        }
+        return skies.get(self.data.builder)
 
 
 @dataclasses.dataclass

@@ -14,6 +14,7 @@ _CHOICES = {
     "data.stretch": ("linear", "asinh", "log"),
     "data.augment_on": ("device", "host"),
     "data.block_nside": (4, 8, 16, 32, 64, 128, 256),
+    "data.labels": ("experts", "volunteers", "volunteers_unweighted", "volunteers_dawid_skene"),
     "model.dtype": ("float32", "bfloat16"),
     "model.pretrained_bands": ("mean", "first"),
     "evaluation.calibration": ("none", "temperature", "platt", "isotonic"),
@@ -43,10 +44,13 @@ _POSITIVE = (
     "search.flag_radius_arcmin",
     "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
     "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
+    "xray_optical.exposure_ks", "xray_optical.flux_min_cgs", "xray_optical.flux_max_cgs",
+    "xray_optical.core_radius_min_arcsec", "xray_optical.core_radius_max_arcsec", "xray_optical.psf_scale",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay", "lr_range.validation_batches",
     "evaluation.dropout_samples",
+    "xray_optical.background_scale", "xray_optical.agn_density_scale", "xray_optical.plate_noise_scale",
 )  # fmt: skip
 _NOT_NEGATIVE_EACH = ("training.class_weights", "evaluation.sky_density_per_deg2")  # of a dict's values
 _WITHIN = {
@@ -58,6 +62,13 @@ _WITHIN = {
     "microwave.label_noise": (0.0, 0.5),
     "microwave.radio_in_clusters": (0.0, 1.0),
     "microwave.tsz_cib_correlation": (0.0, 1.0),
+    "xray_optical.label_noise": (0.0, 0.5),
+    "xray_optical.agn_in_clusters": (0.0, 1.0),
+    "xray_optical.irregular": (0.0, 1.0),
+    "xray_optical.blended": (0.0, 1.0),
+    "xray_optical.low_redshift_below": (0.05, 1.0),
+    "xray_optical.redshift_max": (0.1, 3.0),
+    "xray_optical.off_axis_max_arcmin": (0.0, 15.0),
     "augment.rotation_deg": (0.0, 180.0),
     "augment.shift_fraction": (0.0, 0.5),
     "augment.background": (0.0, 100.0),
@@ -144,11 +155,17 @@ def _check_together(config: ExperimentConfig) -> None:
     for mirror in survey.mirrors:
         if not all(part.startswith("http") for part in mirror.partition("=")[::2]):
             raise InputError(f"config.data.survey.mirrors has {mirror!r}; write https://ONE.ORG=https://OTHER.ORG")
-    if survey.service and config.data.builder not in ("ir_cutouts", "microwave_cutouts"):
+    if survey.service and config.data.builder not in ("ir_cutouts", "microwave_cutouts", "xray_optical_cutouts"):
         raise InputError(
             f"config.data.survey.service={survey.service!r} goes with config.data.builder='ir_cutouts' or "
-            f"'microwave_cutouts', not {config.data.builder!r}"
+            f"'microwave_cutouts' (kosiba2020: 'xray_optical_cutouts'), not {config.data.builder!r}"
         )
+    if config.data.labels != "experts" and (config.data.builder != "xray_optical_cutouts" or survey.service):
+        raise InputError(
+            f"config.data.labels={config.data.labels!r} goes with the simulated data of "
+            "config.data.builder='xray_optical_cutouts'; use 'experts'"
+        )
+    _check_ranges(config.xray_optical)
     if config.sky is not None:
         _check_fractions(config.data.object_fractions, config.sky.object_types)
         if config.sky.label_noise and not config.data.binary:
@@ -167,6 +184,19 @@ def _check_search(search: SearchConfig) -> None:
                 raise InputError(f"config.search.{field} has {entry!r}; write NAME=FILE")
     if not search.acronym or search.acronym != "".join(search.acronym.split()):
         raise InputError(f"config.search.acronym={search.acronym!r} must be one word, such as 'CJX'")
+
+
+def _check_ranges(xray) -> None:
+    """Lower ends below upper ones."""
+    for low, high in (
+        ("flux_min_cgs", "flux_max_cgs"),
+        ("core_radius_min_arcsec", "core_radius_max_arcsec"),
+        ("low_redshift_below", "redshift_max"),
+    ):
+        if not getattr(xray, low) < getattr(xray, high):
+            raise InputError(
+                f"config.xray_optical.{low}={getattr(xray, low)!r} must be below {high}={getattr(xray, high)!r}"
+            )
 
 
 def _check_fractions(fractions: dict[str, float], object_types: tuple[str, ...]) -> None:

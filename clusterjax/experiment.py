@@ -68,7 +68,9 @@ def make_builder(config: ExperimentConfig):
     if name not in known:
         raise InputError(f"config.data.builder={name!r} is unknown; use one of {', '.join(known)}")
     module = importlib.import_module(f"tfds_builders.{name}.{name}_dataset_builder")
-    return module.make_builder(config.data, config.sky)
+    # Its channels are those of the published images too, which are not simulated.
+    sky = config.xray_optical if name == "xray_optical_cutouts" else config.sky
+    return module.make_builder(config.data, sky)
 
 
 def dataset_facts(config: ExperimentConfig, builder) -> DatasetFacts:

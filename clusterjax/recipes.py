@@ -242,12 +242,18 @@ def use_kosiba_settings(config: ExperimentConfig) -> None:
     """Kosiba et al. (2020), of their two networks: optimizer, plateaus, balanced batches, augmentation, iterations."""
     if config.model.name not in _KOSIBA:
         raise InputError(f"Kosiba et al. (2020) trained {' and '.join(_KOSIBA)}, not {config.model.name!r}")
-    optim, batch_size, iterations = _KOSIBA[config.model.name]
+    optim, batch_size, _ = _KOSIBA[config.model.name]
     config.optim = dataclasses.replace(optim)
     config.augment = AugmentConfig(rotation_deg=180.0, flip=False, shift_fraction=4 / 356, scale=1.3)
     config.training.global_batch_size = batch_size
     config.training.balanced_batches = True
     config.training.early_stop_patience = None
+    set_iterations(config)
+
+
+def set_iterations(config: ExperimentConfig) -> None:
+    """As many epochs as make the iterations of Kosiba et al. (2020), of their two networks."""
+    _, batch_size, iterations = _KOSIBA[config.model.name]
     config.training.num_epochs = max(1, round(iterations * batch_size / config.data.num_train))
 
 

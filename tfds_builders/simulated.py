@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,19 +34,26 @@ class SimulatedConfig(tfds.core.BuilderConfig):
     object_fractions: dict[str, float] = dataclasses.field(default_factory=dict)
     seed: int = 0
     binary: bool = True
+    labels: str = "experts"  # what they are; another name: as a builder's change_labels says
     sky: Sky | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Cluster or other; or the types of object that are drawn at all."""
+        """Cluster or other; or the types of object (or the classes of such) that are drawn at all."""
         if self.binary:
             return LABELS
-        return tuple(name for name in self.sky.object_types if self.object_fractions.get(name, 0.0) > 0)
+        drawn = (name for name in self.sky.object_types if self.object_fractions.get(name, 0.0) > 0)
+        return tuple(dict.fromkeys(self.class_of(name) for name in drawn))
+
+    def class_of(self, object_type: str) -> str:
+        """Its class, where classes are not cluster and other."""
+        return (simulation_of(self.sky).class_of or {}).get(object_type, object_type)
 
     def content(self) -> dict:
         """All that the data set depends on, JSON-able."""
         return {
             **({} if self.binary else {"binary": False}),
+            **({} if self.labels == "experts" else {"labels": self.labels}),
             "num_train": self.num_train,
             "num_validation": self.num_validation,
             "num_test": self.num_test,
@@ -73,8 +80,10 @@ class SimulatedConfig(tfds.core.BuilderConfig):
 _ADDED = (("profile", "arnaud"), ("tsz_cib_correlation", 0.0))
 
 
-def _plain(value: Any) -> bool | str | float:
+def _plain(value: Any) -> bool | str | float | list:
     """1 and 1.0 are the same sky."""
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
     return value if isinstance(value, bool | str) else float(value)
 
 
@@ -92,6 +101,8 @@ class SimulatedCutouts(CarefulBuild):
                 len(simulation.bands),
                 classes=config.classes,
                 object_types=config.sky.object_types,
+                measurements=simulation.measurements,
+                dtype=simulation.dtype,
             ),
             supervised_keys=("image", "label"),
             disable_shuffling=True,  # every example is an independent draw: their order is random as it is
@@ -101,11 +112,16 @@ class SimulatedCutouts(CarefulBuild):
                     "pixel_scale_arcsec": simulation.pixel_scale_arcsec,
                     "positive_class": POSITIVE_TYPE,
                     "units": simulation.units,
-                    "input_kind": "sky",
+                    # Pixels of 8 bits are pictures, to be shown as they are.
+                    "input_kind": "images" if simulation.dtype is np.uint8 else "sky",
                     "simulation": config.content(),
                 }
             ),
         )
+
+    def change_labels(self, split: str) -> Sequence[str] | None:
+        """The class names that all examples of ``split`` get in place of what they are; None: none do."""
+        del split
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         del dl_manager  # nothing to download
@@ -122,12 +138,16 @@ class SimulatedCutouts(CarefulBuild):
             unit="cutout",
         )
         every = -(-count // _STATISTICS_CUTOUTS)
+        step = max(config.simulated_size**2 // 64**2, 1)  # of large cutouts, evenly spaced pixels
+        labels = self.change_labels(split)
         sample = []
         for index, example in enumerate(examples):
             if split == "train" and index % every == 0:
-                sample.append(example["image"])
+                sample.append(example["image"].reshape(-1, example["image"].shape[-1])[::step])
             if not config.binary:
-                example["label"] = example["object_type"]
+                example["label"] = config.class_of(example["object_type"])
+            if labels is not None:
+                example["label"] = labels[index]
             yield ordered_key(index, count), example
         if split == "train":
             bands = self.info.metadata["bands"]
@@ -157,8 +177,9 @@ class SimulatedCutouts(CarefulBuild):
 
     def estimated_bytes(self) -> int:
         config = self.builder_config
+        simulation = simulation_of(config.sky)
         count = config.num_train + config.num_validation + config.num_test
-        return count * (config.simulated_size**2 * len(simulation_of(config.sky).bands) * 4 + 1000)
+        return count * (config.simulated_size**2 * len(simulation.bands) * np.dtype(simulation.dtype).itemsize + 1000)
 
 
 def make_simulated_builder(builder_class: type, config: DataConfig, sky: Sky):
@@ -173,6 +194,7 @@ def make_simulated_builder(builder_class: type, config: DataConfig, sky: Sky):
         object_fractions=dict(config.object_fractions),
         seed=config.seed,
         binary=config.binary,
+        labels=config.labels,
         sky=sky,
     ).named_by_content(default)
     with absl_errors_only():

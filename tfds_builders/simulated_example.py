@@ -16,8 +16,7 @@ def _draw(split: str, index: int, seed: int, sky: Sky, object_fractions: Mapping
     """(random numbers that are left, positions, cutout)."""
     simulation = simulation_of(sky)
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
-    fractions = np.array([object_fractions.get(name, 0.0) for name in sky.object_types])
-    object_type = sky.object_types[int(rng.choice(len(sky.object_types), p=fractions / fractions.sum()))]
+    object_type = _draw_type(rng, sky, object_fractions)
     half_diagonal_arcmin = size / np.sqrt(2) * simulation.pixel_scale_arcsec / 60
     positions = sample_positions(rng, split, 1, margin_arcmin=half_diagonal_arcmin)
     return rng, positions, simulation.simulate_cutout(sky, object_type, rng, size=size, **options)
@@ -51,6 +50,7 @@ def simulate_example(
         "dec_deg": dec_deg[0],
         "redshift": np.float32(cutout.redshift),
         "m500c_msun": np.float32(cutout.m500c_msun),
+        **{name: np.float32(value) for name, value in cutout.measurements.items()},
         "object_id": split_id * _OBJECT_ID_STRIDE + index,
         "sky_block": int(block[0]),
     }
@@ -62,3 +62,13 @@ def simulate_without_sources(
     """(image, whether its object has sources of its own) of :func:`simulate_example`'s cutout without point sources."""
     cutout = _draw(split, index, seed, sky, object_fractions, size, paint_sources=False)[2]
     return cutout.image, cutout.own_sources > 0
+
+
+def _draw_type(rng: np.random.Generator, sky: Sky, object_fractions: Mapping[str, float]) -> str:
+    fractions = np.array([object_fractions.get(name, 0.0) for name in sky.object_types])
+    return sky.object_types[int(rng.choice(len(sky.object_types), p=fractions / fractions.sum()))]
+
+
+def simulated_type(split: str, index: int, *, seed: int, sky: Sky, object_fractions: Mapping[str, float]) -> str:
+    """The object type of :func:`simulate_example`'s example, known without making it."""
+    return _draw_type(np.random.default_rng([seed, SPLITS.index(split), index]), sky, object_fractions)

@@ -7,13 +7,19 @@ import tensorflow_datasets as tfds
 
 
 def sky_features(
-    size: int, num_bands: int, *, classes: Sequence[str], object_types: Sequence[str]
+    size: int,
+    num_bands: int,
+    *,
+    classes: Sequence[str],
+    object_types: Sequence[str],
+    measurements: Sequence[str] = (),
+    dtype: type = np.float32,
 ) -> tfds.features.FeaturesDict:
-    """``image`` (size, size, num_bands) float32; ICRS degrees; redshift and M500c (Msun), NaN where there is none."""
+    """``image`` (size, size, num_bands); ICRS degrees; redshift, M500c (Msun), ``measurements``, NaN where unknown."""
     return tfds.features.FeaturesDict(
         {
             # Float noise does not compress: plain bytes are half the time to read of zlib.
-            "image": tfds.features.Tensor(shape=(size, size, num_bands), dtype=np.float32, encoding="bytes"),
+            "image": tfds.features.Tensor(shape=(size, size, num_bands), dtype=dtype, encoding="bytes"),
             "label": tfds.features.ClassLabel(names=list(classes)),
             "object_type": tfds.features.ClassLabel(names=list(object_types)),
             # Scalar(float64) would be stored as float32: 0.1 arcsec lost.
@@ -21,6 +27,7 @@ def sky_features(
             "dec_deg": tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
             "redshift": np.float32,
             "m500c_msun": np.float32,
+            **dict.fromkeys(measurements, np.float32),
             "object_id": np.int64,
             "sky_block": np.int64,
         }

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Real
 
 from clusterjax.errors import InputError
 
@@ -108,7 +108,7 @@ def stretch_pixels(name: str, x):
 STRETCHES = ("linear", "asinh", "log")
 
 
-def fit_band_statistics(pixels: Float[np.ndarray, "*pixels band"], bands: Sequence[str]) -> BandStatistics:
+def fit_band_statistics(pixels: Real[np.ndarray, "*pixels band"], bands: Sequence[str]) -> BandStatistics:
     """Fit to ``pixels`` (any leading shape, band last) of the training split; NaN pixels are left out.
 
     A band that is constant has no scale of its own and gets 1.

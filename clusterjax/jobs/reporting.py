@@ -65,7 +65,7 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         metrics=metrics and {name: figures for name, figures in metrics.items() if name != "made_from"},
         history=history,
         lr_range=_lr_range(workdir),
-        natural_colour=run_config.data.builder == "labelled_images",
+        natural_colour=run_config.data.builder in ("labelled_images", "xray_optical_cutouts"),
         survey=_survey(workdir, config),
         members=_optional_table(workdir / "evaluation" / "members.fits"),
         cross_validation=_cross_validation(workdir / CROSS_VALIDATION),

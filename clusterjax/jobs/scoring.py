@@ -11,6 +11,7 @@ from clusterjax.errors import InputError
 from clusterjax.evaluation.aperture_count import fit_aperture_count
 from clusterjax.evaluation.binary import binary_metrics, fit_threshold
 from clusterjax.evaluation.ensemble import member_table
+from clusterjax.evaluation.extension import extension_score
 from clusterjax.evaluation.headline import PUBLISHED, Observer, binary_headline, multiclass_headline, with_members
 from clusterjax.evaluation.matched_filter import MatchedFilterObserver, fit_matched_filter
 from clusterjax.evaluation.multiclass import multiclass_metrics
@@ -31,7 +32,7 @@ from clusterjax.training.step import make_eval_step
 SPLITS = ("validation", "test")
 HELD_OUT = "test_"  # the beginning of the name of a split of a catalogue that was held out
 # The classical observers: the column of its score -> its name
-CLASSICAL = {"aperture_count": "aperture count", "matched_filter": "matched filter"}
+CLASSICAL = {"aperture_count": "aperture count", "matched_filter": "matched filter", "extension": "XAmin's selection"}
 CLASSICAL_TRAINING_CUTOUTS = 12_000
 INFRARED_BANDS = ("W1", "W2")
 SPREAD = "spread"  # the column of the standard deviation of the members' scores
@@ -86,6 +87,9 @@ def evaluate(session: Session) -> None:
                 tables[split][column] = observer.score(np.asarray(tables[split]["snr"]))
             else:
                 tables[split][column] = _score_in_parts(observer, source)
+        if "extension_likelihood" in tables[split].colnames and "score" in tables[split].colnames:
+            measured = (np.asarray(tables[split][name], float) for name in ("extent_arcsec", "extension_likelihood"))
+            tables[split]["extension"] = extension_score(*measured)
     if session.config.evaluation.ceilings:
         test_source = open_source(builder, "test")
         add_ceilings(builder, tables["test"], lambda observer: _score_in_parts(observer, test_source))

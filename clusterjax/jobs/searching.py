@@ -47,7 +47,9 @@ _LOWEST_CLASSICAL_SCORE = 0.9  # S/N 2.2
 
 def can_scan(config) -> bool:
     """True if there is a map to scan: given, or simulated like the data set."""
-    return bool(config.search.images) or config.sky is not None
+    if config.search.images:
+        return True
+    return config.sky is not None and simulation_of(config.sky).simulate_map is not None
 
 
 def scan(session: Session) -> None:
@@ -157,7 +159,7 @@ def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | Non
         sky = open_map(search.images, bands=all_bands, pixel_scale_arcsec=network.facts.pixel_scale_arcsec)
         warn_of_differences(sky, network)
         return sky, None
-    if config.sky is None:
+    if not can_scan(config):
         raise InputError(
             f"there is no simulated map for {config.data.builder}; give the images to scan by --map=FILE.fits"
         )

@@ -9,6 +9,7 @@ from astropy.table import Table
 from jaxtyping import Real
 
 from clusterjax.evaluation.headline import Ceiling
+from clusterjax.report.blocks import Section
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
@@ -208,4 +209,5 @@ class Report:
     comparison: Comparison | None = None
     members: Table | None = None  # of an ensemble, as from evaluation.ensemble.member_table
     cross_validation: CrossValidation | None = None
+    sections: Sequence[Section] = ()  # further ones, after those
     warnings: Sequence[str] = ()

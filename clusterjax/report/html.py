@@ -85,6 +85,7 @@ def _sections(report: Report) -> list[Section]:
     if report.survey is not None:
         sections.append(survey_section(report.survey))
     sections.append(learning_section(report))
+    sections += report.sections
     return [section for section in sections if section.blocks]
 
 

@@ -1,9 +1,10 @@
 """What every simulation of a cutout gives back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Real
 
 POSITIVE_TYPE = "cluster"  # the type of object that is label 1
 
@@ -12,7 +13,7 @@ POSITIVE_TYPE = "cluster"  # the type of object that is label 1
 class Cutout:
     """A simulated cutout: ``image`` in the sky's units, and its central object; NaN for what that has not."""
 
-    image: Float[np.ndarray, "y x band"]
+    image: Real[np.ndarray, "y x band"]
     label: int  # 1: cluster
     object_type: str
     redshift: float
@@ -20,3 +21,4 @@ class Cutout:
     centre_y_pixels: float  # of the object, or of the image for random sky
     centre_x_pixels: float
     own_sources: int = 0  # microwave: point sources that belong to the object, painted or not
+    measurements: Mapping[str, float] = field(default_factory=dict)  # what else is known of it

@@ -54,3 +54,43 @@ class MicrowaveSky:
     tsz_cib_correlation: float = 0.0  # of unseen haloes' SZ effect and infrared galaxies; 0.064 in ACT DR6
     beam_error: float = 0.0  # fractional scatter of the width of objects' beams, one draw a cutout (a map: one draw)
     label_noise: float = 0.0  # fraction of training labels that are flipped
+
+
+# What an X-ray + optical cutout can hold at its centre: the experts' classes of Kosiba et al. (2020).
+XRAY_OBJECT_TYPES = (
+    "low_z_cluster", "high_z_cluster", "nearby_galaxy", "point_source", "star_agn", "double", "artefact", "edge",
+)  # fmt: skip
+XRAY_CLUSTERS = XRAY_OBJECT_TYPES[:2]
+# The five classes of Kosiba et al. (2020), named as in their public archive; which is whose is our choice for doubles
+XRAY_CLASSES = ("low-z", "hi-z", "galaxy", "point", "other")
+XRAY_CLASS_OF = dict(
+    zip(XRAY_OBJECT_TYPES, ("low-z", "hi-z", "galaxy", "point", "point", "point", "other", "other"), strict=True)
+)
+
+
+@dataclasses.dataclass
+class XrayOpticalSky:
+    """Knobs of the simulated X-ray + optical sky: XMM-Newton's archive (X-CLASS) beside DSS2 plates.
+
+    [~]: from memory of the literature; without a source: our choice.
+    """
+
+    object_types: ClassVar[tuple[str, ...]] = XRAY_OBJECT_TYPES
+    # What the channels of an image hold: see clusterjax/sky/channels.py. The default is the published arrangement.
+    channels: tuple[str, ...] = ("zero", "xray", "optical")
+    exposure_ks: float = 10.0  # of each camera: X-CLASS cuts the archive to 10 ks and 20 ks (Clerc et al. 2012)
+    background_scale: float = 1.0  # multiplies the X-ray background, of the sky and of particles
+    flux_min_cgs: float = 1.2e-14  # 0.5-2 keV, faintest object: near the limit of 10 ks (Pacaud et al. 2006) [~]
+    flux_max_cgs: float = 1e-12  # brightest; between them N(>S) falls as 1/S
+    core_radius_min_arcsec: float = 5.0  # XAmin calls a source extended from 5" on (Pacaud et al. 2006)
+    core_radius_max_arcsec: float = 60.0  # few X-CLASS clusters have more [~]
+    low_redshift_below: float = 0.3  # the plates show galaxies of clusters so far (Kosiba et al. 2020)
+    redshift_max: float = 1.2  # the farthest of X-CLASS [~]
+    off_axis_max_arcmin: float = 13.0  # X-CLASS detects within this of the optical axis (Clerc et al. 2012)
+    agn_in_clusters: float = 0.1  # fraction of clusters with a point source near the centre
+    irregular: float = 0.15  # fraction of clusters with a second clump
+    blended: float = 0.8  # fraction of point sources with fainter ones close by, for which they look extended
+    agn_density_scale: float = 1.0  # multiplies the field's point sources
+    psf_scale: float = 1.0  # multiplies the width of XMM's point spread function
+    plate_noise_scale: float = 1.0  # multiplies the grain of the plates
+    label_noise: float = 0.0  # fraction of training labels that are flipped

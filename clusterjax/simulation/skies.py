@@ -1,21 +1,24 @@
 """The simulated skies side by side: what a data set or a scan asks of each, found by the type of its knobs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from astropy.table import Table
 
 from clusterjax.simulation.cutout import Cutout
 from clusterjax.simulation.infrared import cutouts as infrared_cutouts
 from clusterjax.simulation.infrared import maps as infrared_maps
 from clusterjax.simulation.infrared import psf
-from clusterjax.simulation.knobs import InfraredSky, MicrowaveSky
+from clusterjax.simulation.knobs import XRAY_CLASS_OF, InfraredSky, MicrowaveSky, XrayOpticalSky
 from clusterjax.simulation.microwave import bands as microwave_bands
 from clusterjax.simulation.microwave import cutouts as microwave_cutouts
 from clusterjax.simulation.microwave import maps as microwave_maps
+from clusterjax.simulation.xray_optical import cutouts as xray_optical_cutouts
+from clusterjax.simulation.xray_optical.objects import PIXEL_ARCSEC
 from clusterjax.sky.skymap import SkyMap
 
-Sky = InfraredSky | MicrowaveSky
+Sky = InfraredSky | MicrowaveSky | XrayOpticalSky
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,15 @@ class Simulation:
     units: str
     pixel_scale_arcsec: float
     simulate_cutout: Callable[..., Cutout]  # (sky, object_type, rng, *, size)
-    simulate_map: Callable[..., tuple[SkyMap, Table]]  # (sky, *, seed, shape, ra_deg, dec_deg, cluster_boost)
+    # (sky, *, seed, shape, ra_deg, dec_deg, cluster_boost); None where there are cutouts alone
+    simulate_map: Callable[..., tuple[SkyMap, Table]] | None
+    dtype: type = np.float32  # of the pixels
+    measurements: tuple[str, ...] = ()  # what a cutout has besides redshift and mass
+    class_of: Mapping[str, str] | None = None  # object type -> class, where several types are one
 
 
 def simulation_of(sky: Sky) -> Simulation:
-    """Raises :class:`InputError` for a microwave survey that is not known."""
+    """Raises :class:`InputError` for a microwave survey or a channel that is not known."""
     if isinstance(sky, MicrowaveSky):
         return Simulation(
             bands=microwave_bands.survey_of(sky).bands,
@@ -38,6 +45,17 @@ def simulation_of(sky: Sky) -> Simulation:
             pixel_scale_arcsec=microwave_bands.PIXEL_SCALE_ARCMIN * 60,
             simulate_cutout=microwave_cutouts.simulate_cutout,
             simulate_map=microwave_maps.simulate_map,
+        )
+    if isinstance(sky, XrayOpticalSky):
+        return Simulation(
+            bands=tuple(sky.channels),
+            units="",
+            pixel_scale_arcsec=PIXEL_ARCSEC,
+            simulate_cutout=xray_optical_cutouts.simulate_cutout,
+            simulate_map=None,
+            dtype=xray_optical_cutouts.dtype_of(tuple(sky.channels)),
+            measurements=xray_optical_cutouts.MEASUREMENTS,
+            class_of=XRAY_CLASS_OF,
         )
     return Simulation(
         bands=psf.BANDS,

@@ -5,12 +5,13 @@ import html
 import pathlib
 import re
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator
 
 from clusterjax.errors import InputError
 
-KINDS = ("fits", "tar.gz", "votable", "any")
+KINDS = ("fits", "tar.gz", "zip", "votable", "any")
 _FITS_BLOCK = 2880
 _CHUNK = 1 << 20
 MAX_UNPACKED = 1 << 30  # bytes of an archive of cutouts
@@ -40,6 +41,10 @@ def fault(path: pathlib.Path, kind: str) -> str | None:
         return "a truncated FITS file" if size % _FITS_BLOCK else None
     if kind == "tar.gz":
         return f"no tar.gz archive but {_beginning(head)}"
+    if kind == "zip":
+        if not head.startswith(b"PK"):
+            return f"no zip archive but {_beginning(head)}"
+        return None if zipfile.is_zipfile(path) else "a truncated zip archive"  # its table of contents is at the end
     if kind == "votable":
         if b"<VOTABLE" not in head:
             return f"no VOTable but {_beginning(head)}"

@@ -1,0 +1,61 @@
+"""What Kosiba et al. (2020) trained, and what they published of it: mean and standard deviation of 10 seeds."""
+
+import dataclasses
+
+from clusterjax.config import ExperimentConfig, ModelConfig
+from clusterjax.recipes_xray_optical import XRAY_OPTICAL_VARIANTS, xray_optical
+
+_NETWORKS = {"CN": "kosiba_cn", "MobileNet": "mobilenet_v1"}
+FIGURES = ("accuracy", "precision", "recall", "auc")
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """``variant`` is one of the configs'; ``published`` holds (mean, standard deviation or NaN) by figure."""
+
+    network: str
+    variant: str
+    published: dict[str, tuple[float, float]] = dataclasses.field(hash=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.network}, {self.variant.replace('_', ' ')}"
+
+    @property
+    def folder(self) -> str:
+        return f"{self.network.lower()}_{self.variant}"
+
+    def config(self, seed: int, *, data_dir: str, smoke: bool) -> ExperimentConfig:
+        config = xray_optical(self.folder, ModelConfig(_NETWORKS[self.network]))
+        if self.network == "MobileNet":
+            config.data.input_size = 224
+        XRAY_OPTICAL_VARIANTS[self.variant](config)
+        if smoke:
+            XRAY_OPTICAL_VARIANTS["smoke"](config)
+        config.seed = seed
+        config.data.data_dir = data_dir
+        return config
+
+
+def _binary(network: str, variant: str, *numbers: tuple[float, float]) -> Setup:
+    return Setup(network, variant, dict(zip(FIGURES, numbers, strict=True)))
+
+
+BINARY = (
+    _binary("CN", "experts", (0.90, 0.03), (0.89, 0.05), (0.91, 0.03), (0.96, 0.01)),
+    _binary("MobileNet", "experts", (0.88, 0.02), (0.87, 0.03), (0.91, 0.03), (0.94, 0.01)),
+    _binary("CN", "optical", (0.68, 0.02), (0.64, 0.02), (0.85, 0.04), (0.77, 0.02)),
+    _binary("CN", "xray", (0.81, 0.01), (0.78, 0.03), (0.86, 0.04), (0.89, 0.01)),
+    _binary("CN", "volunteers", (0.82, 0.01), (0.96, 0.01), (0.67, 0.02), (0.91, 0.01)),
+    _binary("MobileNet", "volunteers", (0.79, 0.02), (0.96, 0.03), (0.62, 0.03), (0.86, 0.02)),
+    _binary("CN", "no_augmentation", (0.75, 0.02), (0.70, 0.02), (0.87, 0.03), (0.87, 0.01)),
+    _binary("MobileNet", "no_augmentation", (0.81, 0.01), (0.75, 0.02), (0.91, 0.01), (0.90, 0.02)),
+)
+_NAN = float("nan")
+# Accuracy and AUC of one class against the rest, means over the classes
+FIVE_CLASSES = (
+    Setup("MobileNet", "five_class", {"accuracy": (0.86, _NAN), "auc": (0.91, _NAN)}),
+    Setup("CN", "five_class", {"accuracy": (0.85, _NAN), "auc": (0.88, _NAN)}),
+)
+# Accuracy, precision and recall of the volunteers themselves, on 404 objects
+PUBLISHED_VOTES = {"unweighted": (0.542, _NAN, _NAN), "weighted": (0.621, 0.990, 0.401)}
