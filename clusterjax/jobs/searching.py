@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import json
 import pathlib
 import shutil
 import time
@@ -33,7 +34,7 @@ from clusterjax.simulation.microwave.bands import survey_of
 from clusterjax.simulation.microwave.filters import cluster_snr
 from clusterjax.simulation.skies import simulation_of
 from clusterjax.sky.catalogues import write_table
-from clusterjax.sky.fits import write_probability_map, write_sky_map
+from clusterjax.sky.fits import read_probability_map, write_probability_map, write_sky_map
 from clusterjax.sky.open_map import file_stamps, open_map
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
@@ -43,6 +44,10 @@ COMPLETE_ABOVE_MSUN = 3e14
 _LOWEST_THRESHOLD = 0.05  # of the completeness curve
 _MOST_FILTERED_PIXELS = 6000**2  # the filter works on the Fourier transform of all bands
 _LOWEST_CLASSICAL_SCORE = 0.9  # S/N 2.2
+_SCORED = "score.json"  # what score.fits was made from
+# Of the search config, what the scores depend on: of any map, and of one that is simulated
+_OF_SCORES = ("images", "positive_class", "stride", "method", "min_valid_fraction")
+_OF_SIMULATED_MAP = ("map_size", "map_ra_deg", "map_dec_deg", "map_seed", "cluster_boost")
 
 
 def can_scan(config) -> bool:
@@ -53,36 +58,25 @@ def can_scan(config) -> bool:
 
 
 def scan(session: Session) -> None:
-    """Scan, detect, match; write maps, candidates, sources, matches and summary.json into the workdir's scan/."""
+    """Scan, detect, match; write maps, candidates, sources, matches and summary.json into the workdir's scan/.
+
+    A map that was scanned already, with the same network, is not scanned again for other candidates or catalogues.
+    """
     network, config = session.trained_network(), session.config
     check_divisible("config.search.batch_size", config.search.batch_size, session.mesh.size)
     folder = session.folder("scan")
     calibration = find_calibration(session.workdir, config, network.source)
+    scored_from = _scored_from(network, config)
     made_from = {
-        "checkpoint": network.source,
+        "scores": scored_from,
         "search": dataclasses.asdict(config.search),
         "calibration": calibration and calibration.to_dict(),
-        **scores_inputs(config),
-        "simulation": None if config.search.images or config.sky is None else dataclasses.asdict(config.sky),
     }
     if is_done(folder / "summary.json", made_from):
         say(f"scan with {network.source} is done: {folder}")
         return
     catalogues = read_catalogues(config.search)
     sky, truth = _open_map(config, network)
-    tiles = _tiles_folder(folder, made_from)
-    resumed = any(tiles.glob("tile_*"))
-    if resumed:
-        say(f"going on with a scan that was stopped: {tiles}")
-    started = time.perf_counter()
-    probability_map = search_map(
-        network, sky, config.search, session.mesh,
-        dropout_samples=config.evaluation.dropout_samples, folder=tiles,
-    )  # fmt: skip
-    seconds = time.perf_counter() - started
-    num_windows = int(np.isfinite(probability_map.score).sum())
-    rate = "the rest of a scan" if resumed else f"{num_windows / seconds:.0f} windows/s, compilation included"
-    say(f"scanned {num_windows} windows, {probability_map.area_deg2:.2f} deg2, in {seconds:.0f} s ({rate})")
     provenance = {
         "model": network.config.model.name,
         "checkpoint": network.source,
@@ -91,7 +85,7 @@ def scan(session: Session) -> None:
         "software": f"clusterjax {__version__}",
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    write_probability_map(folder / "score.fits", probability_map, provenance=provenance)
+    probability_map = _score_map(session, network, sky, folder, scored_from, provenance)
     (folder / "probability.fits").unlink(missing_ok=True)  # of an earlier scan
     probability = None
     if calibration is not None:
@@ -111,23 +105,63 @@ def scan(session: Session) -> None:
     )
     survey = Survey(probability_map, detections, sources=sources, threshold=config.search.threshold)
     (folder / "score.png").write_bytes(score_map_png(survey))
-    write_json(
-        folder / "summary.json",
-        {"made_from": made_from, "seconds": seconds, "num_windows": num_windows, "provenance": provenance, **summary},
-    )
-    shutil.rmtree(tiles)
+    how = json.loads((folder / _SCORED).read_text())
+    summary = {"seconds": how["seconds"], "num_windows": how["num_windows"], "provenance": provenance, **summary}
+    write_json(folder / "summary.json", {"made_from": made_from, **summary})
     say(f"score map and {summary['num_detections']} candidates: {folder}")
 
 
-def _tiles_folder(folder: pathlib.Path, made_from: dict) -> pathlib.Path:
+def _scored_from(network: Network, config) -> dict:
+    """What the scores of a map depend on."""
+    search = config.search
+    simulated = not search.images and config.sky is not None
+    fields = (*_OF_SCORES, *(_OF_SIMULATED_MAP if simulated else ()))
+    return {
+        "checkpoint": network.source,
+        **{name: getattr(search, name) for name in fields},
+        "files": file_stamps(search.images),
+        "simulation": dataclasses.asdict(config.sky) if simulated else None,
+        **scores_inputs(config),
+        "software": __version__,
+        "tile_pixels": TILE_PIXELS,
+    }
+
+
+def _score_map(
+    session: Session, network: Network, sky: SkyMap | MapReader, folder, scored_from: dict, provenance: dict
+) -> ProbabilityMap:
+    """The scores of all windows: score.fits, if it is of the same map and network, else by a scan."""
+    search, path = session.config.search, folder / "score.fits"
+    if path.exists() and is_done(folder / _SCORED, scored_from):
+        say(f"the map is scanned already; its scores are taken from {path}")
+        return read_probability_map(path)
+    tiles = _tiles_folder(folder, scored_from)
+    resumed = any(tiles.glob("tile_*"))
+    if resumed:
+        say(f"going on with a scan that was stopped: {tiles}")
+    started = time.perf_counter()
+    probability_map = search_map(
+        network, sky, search, session.mesh,
+        dropout_samples=session.config.evaluation.dropout_samples, folder=tiles,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    num_windows = int(np.isfinite(probability_map.score).sum())
+    rate = "the rest of a scan" if resumed else f"{num_windows / seconds:.0f} windows/s, compilation included"
+    say(f"scanned {num_windows} windows, {probability_map.area_deg2:.2f} deg2, in {seconds:.0f} s ({rate})")
+    (folder / _SCORED).unlink(missing_ok=True)
+    write_probability_map(path, probability_map, provenance=provenance)
+    write_json(folder / _SCORED, {"made_from": scored_from, "seconds": seconds, "num_windows": num_windows})
+    shutil.rmtree(tiles)
+    return probability_map
+
+
+def _tiles_folder(folder: pathlib.Path, scored_from: dict) -> pathlib.Path:
     """Where finished tiles wait for the rest; emptied if they are of another map, network or software."""
     tiles = folder / "tiles"
-    stamps = file_stamps(made_from["search"]["images"])
-    mark = {"made_from": {**made_from, "files": stamps, "software": __version__, "tile_pixels": TILE_PIXELS}}
-    if not is_done(tiles / "made_from.json", mark["made_from"]):
+    if not is_done(tiles / "made_from.json", scored_from):
         shutil.rmtree(tiles, ignore_errors=True)
         tiles.mkdir(parents=True)
-        write_json(tiles / "made_from.json", mark)
+        write_json(tiles / "made_from.json", {"made_from": scored_from})
     return tiles
 
 

@@ -10,7 +10,7 @@ from clusterjax.errors import InputError
 from clusterjax.sky.hips import HipsReader
 from clusterjax.sky.hips_writing import write_hips
 from clusterjax.sky.open_map import open_map
-from tests.sky.test_cells import score_map_at
+from tests.sky.test_sphere_cells import score_map_at
 
 OPTIONS = {"title": "score of tiny", "software": "clusterjax 1", "date": "2026-11-22T01:02:03+00:00",
            "provenance": {"model": "tiny", "map": "a\nb"}}  # fmt: skip
