@@ -131,13 +131,20 @@ def test_cross_validation(config, tmp_path, capsys):
 
 def test_other_candidates_of_a_scanned_map(run, config, capsys):
     """The scores stay; a lower threshold finds more."""
+    jobs.run("scan", config, workdir=run, checkpoint=run)
     before = (run / "scan" / "score.fits").read_bytes()
-    lower = dataclasses.replace(config, search=dataclasses.replace(config.search, threshold=0.01))
     few = len(Table.read(run / "scan" / "candidates.fits"))
+    capsys.readouterr()
+    lower = dataclasses.replace(config, search=dataclasses.replace(config.search, threshold=0.01))
     jobs.run("scan", lower, workdir=run, checkpoint=run)
     assert "its scores are taken from" in capsys.readouterr().err
     assert (run / "scan" / "score.fits").read_bytes() == before
     assert len(Table.read(run / "scan" / "candidates.fits")) >= few
-    jobs.run("scan", dataclasses.replace(lower, search=dataclasses.replace(lower.search, stride=32)), workdir=run)
+    jobs.run(
+        "scan",
+        dataclasses.replace(lower, search=dataclasses.replace(lower.search, stride=32)),
+        workdir=run,
+        checkpoint=run,
+    )
     assert "scanned" in capsys.readouterr().err
     assert (run / "scan" / "score.fits").read_bytes() != before
