@@ -1,6 +1,7 @@
 """Networks of random weights that have seen no data: of three classes, two bands and 10 pixels."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -17,12 +18,17 @@ BANDS, CLASSES = ("W1", "W2"), ("star", "galaxy", "cluster")
 
 def untrained_networks(number: int) -> list[Network]:
     """Whose scores are all over [0, 1]."""
+    network = _network()
+    return [dataclasses.replace(network, state=_shuffled(network.state, seed)) for seed in range(number)]
+
+
+@functools.cache
+def _network() -> Network:
     statistics = fit_band_statistics(np.random.default_rng(1).normal(size=(400, 2)) * (3, 8), BANDS)
     preprocess = Preprocess.from_metadata(DataConfig(), {"band_statistics": statistics.to_dict()})
     facts = DatasetFacts(CLASSES, BANDS, 10, preprocess, pixel_scale_arcsec=2.75, units="nMgy (Vega)")
     config = ExperimentConfig(model=ModelConfig("baseline", {"widths": (4,)}))
-    network, _ = create_network(config, facts, make_mesh())
-    return [dataclasses.replace(network, state=_shuffled(network.state, seed)) for seed in range(number)]
+    return create_network(config, facts, make_mesh())[0]
 
 
 def _shuffled(state, seed: int):
