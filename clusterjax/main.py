@@ -169,5 +169,10 @@ def _run(argv: Sequence[str]) -> None:
         sys.exit(128 + signal.SIGINT)
 
 
+def start(argv: Sequence[str] | None = None) -> None:
+    """The program with ``argv``, by default the command line's. Does not return."""
+    app.run(_run, argv=None if argv is None else list(argv), flags_parser=_parse_flags)
+
+
 if __name__ == "__main__":
-    app.run(_run, flags_parser=_parse_flags)
+    start()
