@@ -16,7 +16,8 @@ from ml_collections import config_flags
 from clusterjax.errors import InputError
 
 JOBS = (
-    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "cross_validate", "compare",
+    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "export", "cross_validate",
+    "compare",
 )  # fmt: skip
 
 
@@ -45,12 +46,14 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _JOB = flags.DEFINE_enum(
     "job", "all", JOBS,
-    "What to do; all does the others but the last two in turn and skips what is done. "
+    "What to do; all does the others but the last three in turn and skips what is done. "
     "compare RUN RUN ...: of finished runs.",
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "For evaluate, explain and scan: a workdir, its checkpoints folder, or one step's folder."
+    "checkpoint",
+    None,
+    "For evaluate, explain, scan and export: a workdir, its checkpoints folder, or one step's folder.",
 )
 _MAP = flags.DEFINE_multi_string(
     "map", None, "For scan: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it)."
@@ -74,8 +77,8 @@ def main(argv: Sequence[str]) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     absl_logging.get_absl_handler().addFilter(lambda record: "orbax" not in record.pathname)
     sys.unraisablehook = _leave_out_late_reads
-    if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "explain", "scan"):
-        raise InputError(f"--checkpoint goes with --job=evaluate, explain or scan, not --job={_JOB.value}")
+    if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "explain", "scan", "export"):
+        raise InputError(f"--checkpoint goes with --job=evaluate, explain, scan or export, not --job={_JOB.value}")
     if _CONFIG.value is not None:
         from clusterjax.config import SweepConfig
         from clusterjax.config_checks import validate
@@ -95,7 +98,9 @@ def main(argv: Sequence[str]) -> None:
         return
     config = _CONFIG.value
     if config is None and _CHECKPOINT.value is None:
-        raise InputError("give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate, explain or scan")
+        raise InputError(
+            "give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate, explain, scan or export"
+        )
     if config is not None and hasattr(config, "experiments"):
         if _CHECKPOINT.value or _MAP.value or _CATALOGUE.value:
             raise InputError("a sweep takes no --checkpoint, --map or --catalogue; its experiments have their own")
@@ -164,5 +169,10 @@ def _run(argv: Sequence[str]) -> None:
         sys.exit(128 + signal.SIGINT)
 
 
+def start(argv: Sequence[str] | None = None) -> None:
+    """The program with ``argv``, by default the command line's. Does not return."""
+    app.run(_run, argv=None if argv is None else list(argv), flags_parser=_parse_flags)
+
+
 if __name__ == "__main__":
-    app.run(_run, flags_parser=_parse_flags)
+    start()
