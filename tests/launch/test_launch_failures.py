@@ -238,7 +238,7 @@ def test_the_job_of_slurm_is_queued_again_when_its_time_is_over(machine, code, r
     result = machine.launch(
         "slurm.sh", "submit", "--name=n", "--restarts=5", *PROGRAM, SLURM_JOB_ID="17", SLURM_RESTART_COUNT=restarts
     )
-    assert [call for call in machine.calls if call[0] == "srun"][0][-2:] == ["--distributed", PROGRAM[1]]
+    assert next(call for call in machine.calls if call[0] == "srun")[-2:] == ["--distributed", PROGRAM[1]]
     assert (["scontrol", "requeue", "17"] in machine.calls) is queued_again
     assert result.returncode in (0, code)
 

@@ -103,7 +103,7 @@ def test_what_names_the_place_can_come_from_the_environment(machine):
 @given(st.lists(st.text(st.characters(exclude_characters="\0", codec="ascii")), min_size=1, max_size=4))
 @settings(max_examples=25, deadline=None)
 def test_quoted_words_survive_another_shell(words):
-    line = f'. {shlex.quote(str(LAUNCH / "steps.sh"))}; sh -c "printf \'%s\\\\0\' $(quoted "$@")"'
-    line = f'. {shlex.quote(str(LAUNCH / "steps.sh"))}; line=$(quoted "$@"; printf x); sh -c "printf \'%s\\0\' ${{line%x}}"'
+    source = f". {shlex.quote(str(LAUNCH / 'steps.sh'))}"
+    line = source + """; line=$(quoted "$@"; printf x); sh -c "printf '%s\\0' ${line%x}\""""
     out = subprocess.run(["bash", "-euc", line, "bash", *words], capture_output=True, check=True).stdout
     assert out.decode().split("\0")[:-1] == words
