@@ -85,6 +85,12 @@ def initialise_distributed(
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise InputError(f"the hosts did not meet ({reason}); start the same command on each of them") from error
+    if jax.process_count() > 1:
+        # Random keys cannot yet be put on another host's devices, and every host would write every result.
+        raise InputError(
+            f"{jax.process_count()} hosts have met, but the program runs on one host only so far, with all its "
+            "devices; start it without --distributed"
+        )
 
 
 def _wait_for(coordinator: str, timeout_s: float) -> None:
