@@ -93,7 +93,7 @@ def initialise_distributed(
         )
 
 
-def _wait_for(coordinator: str, timeout_s: float) -> None:
+def _wait_for(coordinator: str, timeout_s: int) -> None:
     """Until something answers there: jax's own wait ends the program without an exception."""
     host, _, port = coordinator.rpartition(":")
     deadline = time.monotonic() + timeout_s

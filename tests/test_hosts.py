@@ -35,7 +35,6 @@ def test_hosts_by_flags_environment_or_both(monkeypatch):
         (("node0:70000", 2, 0), "is no HOST:PORT"),
         (("node0:8476", 2, 2), "--host_index=2 is not in 0 to 1, of --num_hosts=2"),
         (("node0:8476", 2, -1), "--host_index=-1 is not in 0 to 1"),
-        (("node0:8476", "two", 0), "--num_hosts=two is no whole number"),
     ],
 )
 def test_a_part_that_is_missing_or_wrong_is_named(given, message):
@@ -43,12 +42,18 @@ def test_a_part_that_is_missing_or_wrong_is_named(given, message):
         find_hosts(*given)
 
 
+def test_a_number_in_the_environment_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("CLUSTERJAX_NUM_HOSTS", "two")
+    with pytest.raises(InputError, match="--num_hosts=two is no whole number"):
+        find_hosts("node0:8476", None, 0)
+
+
 def test_a_coordinator_that_does_not_answer_is_told():
     with socket.socket() as bound:  # and not listening
         bound.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{bound.getsockname()[1]}"
-        with pytest.raises(InputError, match=f"the coordinator {place} does not answer after 0.2 s"):
-            initialise_distributed(place, 2, 1, timeout_s=0.2)
+        with pytest.raises(InputError, match=f"the coordinator {place} does not answer after 0 s"):
+            initialise_distributed(place, 2, 1, timeout_s=0)
 
 
 def test_several_hosts_that_have_met_are_told_that_no_job_is_for_them(monkeypatch):
