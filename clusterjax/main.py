@@ -63,6 +63,12 @@ _CATALOGUE = flags.DEFINE_multi_string(
 )
 _SAMP = flags.DEFINE_bool("samp", False, "After all: send the scan's results to TOPCAT, Aladin or DS9, where one runs.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod slice or cluster first.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "With --distributed, where jax finds no hosts: host 0's HOST:PORT."
+)
+_NUM_HOSTS = flags.DEFINE_integer("num_hosts", None, "With --coordinator: how many hosts there are.")
+_HOST_INDEX = flags.DEFINE_integer("host_index", None, "With --coordinator: which of them this is, from 0.")
+_HOSTS_TIMEOUT = flags.DEFINE_integer("hosts_timeout_s", 300, "With --distributed: how long hosts wait for each other.")
 
 USAGE_ERROR = 2
 
@@ -91,7 +97,11 @@ def main(argv: Sequence[str]) -> None:
     if _DISTRIBUTED.value:
         from clusterjax import parallel
 
-        parallel.initialise_distributed()
+        parallel.initialise_distributed(
+            _COORDINATOR.value, _NUM_HOSTS.value, _HOST_INDEX.value, timeout_s=_HOSTS_TIMEOUT.value
+        )
+    elif any(value is not None for value in (_COORDINATOR.value, _NUM_HOSTS.value, _HOST_INDEX.value)):
+        raise InputError("--coordinator, --num_hosts and --host_index need --distributed")
     if _JOB.value == "compare":
         workdir = "runs/comparison" if _WORKDIR.value is None else _WORKDIR.value
         jobs.compare([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir))

@@ -96,7 +96,7 @@ def make_train_loader(
     label_noise: float = 0.0,
     num_classes: int = 2,
 ) -> grain.IterDataset:
-    """Endless batches for training, shuffled anew each epoch; each host reads its own share of every epoch.
+    """Endless batches for training, shuffled anew each epoch; each host reads its own share of every batch.
 
     ``source`` is any object with ``__len__`` and ``__getitem__`` that gives dicts with ``image`` (y, x, band) and
     ``label``; ``batch_size`` is that of one host. A batch is a dict of NumPy arrays: ``image`` (batch, y, x, band)
@@ -108,7 +108,7 @@ def make_train_loader(
     ``balanced``: the classes take turns, and of each a record is drawn at random, with replacement. ``label_noise`` is
     the fraction of records with a label that is wrong, of ``num_classes``; the same ones, and the same way, each epoch.
 
-    The records that do not fill a batch on every host at the end of an epoch begin the next one. ``iter(loader)`` has
+    The records that do not fill a batch of all hosts at the end of an epoch begin the next one. ``iter(loader)`` has
     ``get_state()`` and ``set_state()``: an iterator with the state set goes on with the very next batch. Raises
     :class:`InputError` when the source is empty or holds fewer records than there are hosts.
     """
@@ -130,25 +130,30 @@ def make_train_loader(
         affine = RandomAffine() if augment is None else RandomAffine.from_config(augment)
         background = 0.0 if augment is None else augment.background
         dataset = dataset.map(read).random_map(TrainTransform(preprocess, affine, background))
-        return _read_ahead(dataset.batch(batch_size, drop_remainder=True), config)
-    return _read_ahead(dataset.batch(batch_size, drop_remainder=True).map(_ReadBatch(read)), config)
+        return _read_ahead(_share(dataset, batch_size), config)
+    return _read_ahead(_share(dataset, batch_size).map(_ReadBatch(read)), config)
 
 
 def make_eval_loader(source, config: DataConfig, *, batch_size: int) -> grain.IterDataset:
     """Batches of all records once, in order; the last is padded to ``batch_size`` with ``valid`` False.
 
     As :func:`make_train_loader` with raw images, and with all other numeric features of the source. Padding repeats the
-    first image and has ``index`` -1. With several hosts, host h gets the records h, h + num_hosts, ..., and all hosts
-    the same number of batches. Raises :class:`InputError` when the source is empty.
+    first image and has ``index`` -1. With several hosts, host h gets the batches h, h + num_hosts, ..., and all hosts
+    the same number of them. Raises :class:`InputError` when the source is empty.
     """
     if len(source) == 0:
         raise InputError("the split to evaluate has no images")
     num_hosts = jax.process_count()
     global_batch_size = batch_size * num_hosts
     padded = -(-len(source) // global_batch_size) * global_batch_size
-    dataset = grain.MapDataset.range(padded)[jax.process_index() :: num_hosts]
     read = _ReadBatch(_ReadRecord(source, all_features=True))
-    return _read_ahead(dataset.batch(batch_size, drop_remainder=True).map(read), config)
+    return _read_ahead(_share(grain.MapDataset.range(padded), batch_size).map(read), config)
+
+
+def _share(dataset: grain.MapDataset, batch_size: int) -> grain.MapDataset:
+    """Batches of this host. Those of all hosts, in their order, are what one host alone would get: the same training on
+    any number of hosts, and a run goes on with another number."""
+    return dataset.batch(batch_size, drop_remainder=True)[jax.process_index() :: jax.process_count()]
 
 
 def _read_ahead(dataset: grain.MapDataset, config: DataConfig) -> grain.IterDataset:

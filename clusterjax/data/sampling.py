@@ -3,7 +3,6 @@
 import dataclasses
 
 import grain
-import jax
 import numpy as np
 from jaxtyping import Int
 
@@ -29,10 +28,8 @@ class LabelNoise:
 
 
 def shuffle_records(num: int, *, seed: int) -> grain.MapDataset:
-    """Endless indices of ``num`` records, shuffled anew each epoch; each host its own share of every epoch."""
-    dataset = grain.MapDataset.range(num).seed(seed).shuffle()
-    # All hosts get equally many, so that their epochs end together; what is cut off is other records each epoch.
-    return dataset[: num - num % jax.process_count()][jax.process_index() :: jax.process_count()].repeat()
+    """Endless indices of ``num`` records, shuffled anew each epoch."""
+    return grain.MapDataset.range(num).seed(seed).shuffle().repeat()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +55,6 @@ def draw_balanced(label: Int[np.ndarray, " n"], num_classes: int, *, seed: int) 
         raise InputError(
             f"config.training.balanced_batches needs training images of every class; class {empty[0]} has none"
         )
-    # Every host draws for itself, by a seed of its own; whole rounds, so that an epoch's end leaves the turns alone.
-    hosts = jax.process_count()
-    rounds = -(-len(label) // (num_classes * hosts))
-    dataset = grain.MapDataset.range(rounds * num_classes).seed(seed * hosts + jax.process_index())
+    rounds = -(-len(label) // num_classes)  # whole ones, so that an epoch's end leaves the turns alone
+    dataset = grain.MapDataset.range(rounds * num_classes).seed(seed)
     return dataset.repeat().random_map(_DrawOfClass(members))
