@@ -74,7 +74,9 @@ def compile_update(update: Update, mesh: Mesh) -> Update:
 
 def with_seed(compiled: Update, mesh: Mesh, seed: int) -> Callable[[TrainState, Batch], tuple[TrainState, dict]]:
     """``(state, batch) -> (state, scalars)`` of the run of that seed."""
-    return functools.partial(compiled, jax.device_put(jax.random.key(seed), replicated(mesh)))
+    # Made by a program, as on several hosts no process could put it on the devices of all.
+    make_key = jax.jit(lambda: jax.random.key(seed), out_shardings=replicated(mesh))
+    return functools.partial(compiled, make_key())
 
 
 def make_train_step(
