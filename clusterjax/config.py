@@ -211,14 +211,14 @@ class TrainingConfig:
 class EvaluationConfig:
     """From scores to probabilities, fitted on the validation split; and what can be reached at all."""
 
-    # Simulated microwave cutouts: the Bayes likelihood ratio of clusters against random sky, half a minute
-    ceilings: bool = True
     calibration: str = "platt"  # or temperature, isotonic; none: scores alone
-    # Monte Carlo dropout: scores are the mean of so many passes with other units dropped, with a spread; 0: no unit is
-    dropout_samples: int = 0
     # Of object types, as in {"cluster": 0.5}: probabilities in maps and of candidates are then those of a window of
     # such a sky, within search.match_radius_arcmin of the object; other types share the rest. Empty: the data set's.
     sky_density_per_deg2: dict[str, float] = dataclasses.field(default_factory=dict)
+    # Monte Carlo dropout: scores are the mean of so many passes with other units dropped, with a spread; 0: no unit is
+    dropout_samples: int = 0
+    # Simulated microwave cutouts: the Bayes likelihood ratio of clusters against random sky, half a minute
+    ceilings: bool = True
 
 
 @dataclasses.dataclass

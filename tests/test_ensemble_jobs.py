@@ -29,6 +29,7 @@ def config(tmp_path_factory):
         search=SearchConfig(map_size=128, stride=16, batch_size=16, threshold=0.1),
     )
     config.optim.learning_rate = 3e-3
+    config.explain.num_cutouts, config.explain.num_steps = 1, 4
     return config
 
 

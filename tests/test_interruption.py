@@ -35,8 +35,11 @@ def steps_logged(workdir) -> int:
 
 @pytest.mark.parametrize(
     ("signum", "exit_status"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
-    ids=["ctrl-c", "term", "kill-9"],
+    [
+        pytest.param(signal.SIGINT, 130, id="ctrl-c", marks=pytest.mark.slow),  # as term
+        pytest.param(signal.SIGTERM, 143, id="term"),
+        pytest.param(signal.SIGKILL, -9, id="kill-9"),
+    ],
 )
 def test_goes_on_to_the_same_weights(
     signum, exit_status, uninterrupted, tiny_config, tmp_path, run_program, start_program

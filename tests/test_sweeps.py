@@ -42,7 +42,7 @@ def test_every_experiment_of_a_shipped_sweep_is_valid(path):
 
 
 def test_the_reference_networks_are_those_of_the_published_table():
-    assert set(REFERENCE_NETWORKS) == {model for _, model in PUBLISHED_ACCURACY}
+    assert set(REFERENCE_NETWORKS) == {model for builder, model in PUBLISHED_ACCURACY if builder == "ir_cutouts"}
 
 
 def test_each_ablation_differs_from_the_base_in_one_part():

@@ -103,7 +103,12 @@ def test_parameters_of_spinal_heads_by_hand(name, num_features, width, norms):
 SMALLEST = {"inception_v3": 75, "alexnet_vgg": 63}
 
 
-@pytest.mark.parametrize("name", model_names())
+LARGE = tuple(f"efficientnet_b{i}" for i in range(3, 8))  # of one rule with the smaller ones
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in model_names()]
+)
 @pytest.mark.parametrize(("num_bands", "num_classes"), [(1, 2), (5, 4)])
 def test_shapes_at_the_smallest_input(name, num_bands, num_classes):
     size = SMALLEST.get(name, 32)
@@ -125,7 +130,9 @@ def test_any_backbone_takes_any_head(name, head):
     assert shape_of_output(model.head, features).shape == (2, 5)
 
 
-@pytest.mark.parametrize("name", ["baseline", "kosiba_cn", "spinalnet_efficientnet", "vit_tiny"])
+@pytest.mark.parametrize(
+    "name", ["baseline", "kosiba_cn", pytest.param("spinalnet_efficientnet", marks=pytest.mark.slow), "vit_tiny"]
+)
 def test_fresh_network_gives_all_classes_the_same_probability(name):
     model = build(name, num_bands=3, num_classes=4)
     model.eval()
@@ -198,7 +205,9 @@ def test_squeeze_and_excite_by_its_definition():
     np.testing.assert_allclose(layer(jnp.asarray(x)), x / (1 + np.exp(-z))[:, None, None, :], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_tiny", "efficientnet_b0", "densenet121"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "vit_tiny", pytest.param("efficientnet_b0", marks=pytest.mark.slow), "densenet121"]
+)
 def test_rematerialisation_changes_memory_not_numbers(name):
     small = {
         "resnet18": {"num_blocks": (1, 1)},

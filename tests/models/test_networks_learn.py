@@ -25,6 +25,7 @@ SLOW = (
     "densenet121",
     "efficientnet_b0",
     "inception_v3",
+    "vgg19_bn",
     "wide_resnet101_2",
     "spinalnet_resnet",
     "spinalnet_densenet",
@@ -39,7 +40,7 @@ SLOW = (
 )
 
 
-SHALLOW = [("densenet121", {"num_layers": (2, 2, 2, 2)}), ("efficientnet_b0", {"depth": 0.3})]
+SHALLOW = [("densenet121", {"num_layers": (2, 2, 2, 2)})]
 
 
 @pytest.mark.parametrize(
