@@ -102,18 +102,15 @@ class Transplanted:
 WITH_3_BANDS = ("alexnet_vgg", "resnet18", "vit_tiny", "mobilenet_v1")
 
 
+def with_bands(reference, which):
+    name, marks = reference.values[0], reference.marks
+    if which and name not in WITH_3_BANDS:
+        marks = [*marks, pytest.mark.slow]
+    return pytest.param(name, which, id=f"{name}-{which + 2}bands", marks=marks)
+
+
 @pytest.mark.parametrize(
-    ("reference", "which"),
-    [
-        pytest.param(
-            name,
-            which,
-            id=f"{name}-{which + 2}bands",
-            marks=pytest.mark.slow if which and name not in WITH_3_BANDS else (),
-        )
-        for name in REFERENCES
-        for which in (0, 1)
-    ],
+    ("reference", "which"), [with_bands(reference, which) for reference in REFERENCES for which in (0, 1)]
 )
 def test_logits(reference, which):
     network = Transplanted(reference, which)
