@@ -9,7 +9,7 @@ from astropy.table import Table
 
 from clusterjax.sky.catalogues import write_table
 from clusterjax.sky.fits.files import replacing
-from clusterjax.sky.region_files import write_crtf_regions, write_ds9_regions
+from clusterjax.sky.region_files import Ellipses, write_crtf_regions, write_ds9_regions
 from clusterjax.sky.votable import write_votable
 
 # UCD1+ words (IVOA, Semantics of Data, 1.6)
@@ -97,11 +97,12 @@ def _write_regions(ds9: pathlib.Path, crtf: pathlib.Path, table: Table, provenan
     unknown = ~(np.isfinite(axes) & (axes > 0)).all(axis=1)
     axes[unknown] = _UNKNOWN_EXTENT_ARCMIN
     status = np.asarray(table["status"], str) if "status" in table.colnames else np.full(len(table), "")
-    shapes = {
-        "labels": [str(name) for name in table["name"]],
-        "colours": [_COLOURS.get(str(one), "yellow") for one in status],
-        "provenance": provenance,
-    }
-    where = np.asarray(table["ra_deg"], float), np.asarray(table["dec_deg"], float)
-    write_ds9_regions(ds9, *where, axes, angle, **shapes)
-    write_crtf_regions(crtf, *where, axes, angle, **shapes)
+    ellipses = Ellipses(
+        *(np.asarray(table[name], float) for name in ("ra_deg", "dec_deg")),
+        axes,
+        angle,
+        labels=[str(name) for name in table["name"]],
+        colours=[_COLOURS.get(str(one), "yellow") for one in status],
+    )
+    write_ds9_regions(ds9, ellipses, provenance=provenance)
+    write_crtf_regions(crtf, ellipses, provenance=provenance)
