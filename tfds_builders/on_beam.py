@@ -12,6 +12,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import sys
 import tempfile
 import threading
 import uuid
@@ -124,6 +125,8 @@ def make_shards(
     shards = {part.split: _shards(part, example_bytes) for part in work}
     names = [name for own in shards.values() for name in own]
     done = _done(folder)
+    if done:
+        print(f"{len(done)} of {len(names)} shards are in {folder}", file=sys.stderr, flush=True)
     missing = [(name, units) for own in shards.values() for name, units in own.items() if name not in done]
     writer = functools.partial(
         write_shard, make={part.split: part.make for part in work}, features=features, folder=folder
@@ -135,7 +138,7 @@ def make_shards(
     if missing:
         # Reshuffle: or a runner may join all of it into one bundle of work.
         _ = pipeline | beam.Create(missing) | beam.Reshuffle() | "WriteShards" >> beam.Map(writer)
-        with _progress(folder, len(names)):
+        with _progress(folder, len(names), len(done)):
             pipeline.run().wait_until_finish()
     done = {name: _read_json(f"{folder}/{name}.json") for name in names}
     result = {split: {name: done[name] for name in own if done[name][0]} for split, own in shards.items()}
@@ -218,7 +221,7 @@ def _done(folder: str) -> set[str]:
 
 
 @contextlib.contextmanager
-def _progress(folder: str, total: int) -> Iterator[None]:
+def _progress(folder: str, total: int, done: int) -> Iterator[None]:
     """A bar of the shards that are whole: what every runner can be asked."""
     over = threading.Event()
 
@@ -226,7 +229,7 @@ def _progress(folder: str, total: int) -> Iterator[None]:
         while not over.wait(_LOOK_EVERY_SECONDS):
             bar.update(len(_done(folder)) - bar.n)
 
-    with tqdm(total=total, desc="Building on Beam", unit=" shards", dynamic_ncols=True) as bar:
+    with tqdm(total=total, initial=done, desc="Building on Beam", unit=" shards", dynamic_ncols=True) as bar:
         watcher = threading.Thread(target=watch, args=(bar,), daemon=True)
         watcher.start()
         try:
