@@ -96,16 +96,17 @@ def _files():
 
 @contextlib.contextmanager
 def _readable_errors() -> Iterator[None]:
-    """What a worker found wrong comes within the runner's report of some pages."""
+    """What a worker found wrong comes with where it was found, or deep within the runner's report."""
     try:
         yield
-    except InputError:
-        raise
     except Exception as error:
-        found = re.search(r"InputError: (.*?)(?: \[while running|\\n|\n|$)", str(error))
-        if found is None:
+        within = str(error) if isinstance(error, InputError) else str(error).partition("InputError: ")[2]
+        if not within:
             raise
-        raise InputError(f"a worker of the Beam pipeline failed: {found[1]}") from error
+        if "[while running" not in within and isinstance(error, InputError):
+            raise
+        reason = re.split(r" \[while running|\\n|\n", within)[0]
+        raise InputError(f"a worker of the Beam pipeline failed: {reason}") from error
 
 
 def make_shards(
