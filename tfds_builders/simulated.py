@@ -85,7 +85,7 @@ class SimulatedConfig(tfds.core.BuilderConfig):
 
 
 # Knobs that came later, at the value that all was simulated with before: data sets keep their names.
-_ADDED = (("profile", "arnaud"), ("tsz_cib_correlation", 0.0))
+_ADDED = (("profile", "arnaud"), ("tsz_cib_correlation", 0.0), ("cirrus_scatter", 0.0))
 
 
 def _plain(value: Any) -> bool | str | float | list:

@@ -24,6 +24,7 @@ from clusterjax.simulation.microwave.bands import (
     survey_of,
     sz_uk_per_y,
 )
+from clusterjax.simulation.microwave.cirrus import Cirrus
 from clusterjax.simulation.microwave.cutouts import field_sources
 from clusterjax.simulation.microwave.flat_sky import (
     PIXEL_RADIANS,
@@ -131,7 +132,9 @@ def _flat_map(
 ) -> np.ndarray:
     """(band, y, x): all of the sky, where it is flat, on pixels ``width`` times as wide as high."""
     survey = survey_of(sky)
-    field = GaussianField(functools.partial(map_covariance, sky, tsz_painted=True), shape, width=width)
+    scattered = sky.cirrus_scatter > 0
+    covariance = functools.partial(map_covariance, sky, tsz_painted=True, with_dust=not scattered)
+    field = GaussianField(covariance, shape, width=width)
     transform = field.draw_transform(rng)
     y_transform = sum(
         paint_haloes(rng, sky, *placed, field.padded, pixel_radians=PIXEL_RADIANS, width=width) for placed in haloes
@@ -141,7 +144,12 @@ def _flat_map(
     for band, uk_per_y in enumerate(sz_uk_per_y(survey)):
         objects = deposit_transform(sources.y_pixels, sources.x_pixels, weight[band : band + 1], field.padded)[0]
         transform[band] += (objects + np.float32(uk_per_y) * y_transform) * beam[..., band]
-    return field.cut(transform) + field.draw_long_waves(rng)
+    long_waves = field.draw_long_waves(rng)
+    if scattered:
+        dust, beyond = Cirrus(sky, shape, width=width).draw(rng, np.moveaxis(beam, -1, 0))
+        transform += dust
+        long_waves += beyond
+    return field.cut(transform) + long_waves
 
 
 def _check(shape: tuple[int, int], dec_deg: float, projection: str) -> None:
