@@ -101,8 +101,8 @@ def main() -> None:
             for fraction in args.fraction:
                 seconds = num_pixels * operations / (peak * 1e12 * fraction)
                 print(
-                    f"  {device} at {fraction:.0%} of {peak} TFLOP/s: {seconds:.3g} s, if {num_bytes / seconds / 1e9:.3g}"
-                    f" GB/s come in; at 2 GB/s {max(seconds, num_bytes / 2e9):.3g} s"
+                    f"  {device} at {fraction:.0%} of {peak} TFLOP/s: {seconds:.3g} s, "
+                    f"if {num_bytes / seconds / 1e9:.3g} GB/s come in; at 2 GB/s {max(seconds, num_bytes / 2e9):.3g} s"
                 )
 
 
