@@ -37,7 +37,8 @@ FIGURES = ("accuracy", "auc", "recall", "fpr", "recall_high_redshift")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="configs/alexnet_ir.py")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first_seed", type=int, default=0)
     parser.add_argument("--maps", type=int, default=4)
     parser.add_argument("--map_size", type=int, default=None, help="pixels a side; None: the config's")
     parser.add_argument("--cluster_boost", type=float, default=None)
@@ -52,7 +53,7 @@ def main() -> None:
     spec.loader.exec_module(module)
 
     workdirs, rows = [], []
-    for seed in range(args.seeds):
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
         config = module.get_config(variant)
         config.seed = seed
         config.data.data_dir = args.data_dir or config.data.data_dir

@@ -80,6 +80,9 @@ class DataConfig:
     object_fractions: dict[str, float] = dataclasses.field(default_factory=lambda: dict(INFRARED_FRACTIONS))
     seed: int = 0  # of the simulated data set; the experiment's own seed does not change the data
     num_processes: int | None = None  # that simulate or cut; None: one a core
+    # Pipeline options of Apache Beam, "--runner=FlinkRunner --flink_master=...": builds on it; empty: on this machine
+    beam: str = ""
+    beam_folder: str = ""  # of Beam's workers, gs://... for one; empty: beside data_dir
     binary: bool = True  # cluster or other; False: a class for each type of object (of map_cutouts too)
     # xray_optical_cutouts only
     # or volunteers (their weighted votes), volunteers_unweighted, volunteers_dawid_skene: in training and validation

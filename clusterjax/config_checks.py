@@ -62,6 +62,7 @@ _WITHIN = {
     "microwave.label_noise": (0.0, 0.5),
     "microwave.radio_in_clusters": (0.0, 1.0),
     "microwave.tsz_cib_correlation": (0.0, 1.0),
+    "microwave.cirrus_scatter": (0.0, 2.0),
     "xray_optical.label_noise": (0.0, 0.5),
     "xray_optical.agn_in_clusters": (0.0, 1.0),
     "xray_optical.irregular": (0.0, 1.0),

@@ -22,6 +22,7 @@ from absl import logging as absl_logging
 from tqdm import tqdm
 
 from clusterjax.errors import InputError
+from tfds_builders.on_beam import BeamBuild
 
 _WORTH_STARTING_SECONDS = 4.0  # of work in one process; starting workers takes 1 to 2 seconds
 _CHUNKS_AHEAD = 2  # per process: enough to keep all busy, little enough that results waiting stay small
@@ -241,7 +242,7 @@ def _temporary_files_without_tensorflow() -> Iterator[None]:
         shuffle.tf = tensorflow
 
 
-class CarefulBuild:
+class CarefulBuild(BeamBuild):
     """Mix-in before ``tfds.core.GeneratorBasedBuilder``: builds array_record files, all or nothing."""
 
     def estimated_bytes(self) -> int:

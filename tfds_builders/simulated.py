@@ -11,10 +11,12 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from clusterjax.config import DataConfig
+from clusterjax.data.sources import open_source
 from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.skies import Sky, simulation_of
 from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
+from tfds_builders.on_beam import Work
 from tfds_builders.simulated_example import SPLITS, simulate_example, simulate_without_sources
 from tfds_builders.sky_features import sky_features
 
@@ -49,6 +51,12 @@ class SimulatedConfig(tfds.core.BuilderConfig):
         """Its class, where classes are not cluster and other."""
         return (simulation_of(self.sky).class_of or {}).get(object_type, object_type)
 
+    def labelled(self, example: dict, labels: Sequence[str] | None, index: int) -> dict:
+        """``example`` with the label that this data set gives it; ``labels`` are what ``change_labels`` says."""
+        if labels is not None:
+            return example | {"label": labels[index]}
+        return example if self.binary else example | {"label": self.class_of(example["object_type"])}
+
     def content(self) -> dict:
         """All that the data set depends on, JSON-able."""
         return {
@@ -77,7 +85,7 @@ class SimulatedConfig(tfds.core.BuilderConfig):
 
 
 # Knobs that came later, at the value that all was simulated with before: data sets keep their names.
-_ADDED = (("profile", "arnaud"), ("tsz_cib_correlation", 0.0))
+_ADDED = (("profile", "arnaud"), ("tsz_cib_correlation", 0.0), ("cirrus_scatter", 0.0))
 
 
 def _plain(value: Any) -> bool | str | float | list:
@@ -85,6 +93,14 @@ def _plain(value: Any) -> bool | str | float | list:
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
     return value if isinstance(value, bool | str) else float(value)
+
+
+def simulated_examples(
+    config: SimulatedConfig, split: str, recipe: dict[str, Any], labels: Sequence[str] | None, indices: range
+) -> Iterator[dict]:
+    """Examples ``indices`` of a split, wherever they are wanted."""
+    for index in indices:
+        yield config.labelled(simulate_example(split, index, **recipe), labels, index)
 
 
 class SimulatedCutouts(CarefulBuild):
@@ -137,21 +153,42 @@ class SimulatedCutouts(CarefulBuild):
             description=f"Simulating {split}",
             unit="cutout",
         )
-        every = -(-count // _STATISTICS_CUTOUTS)
-        step = max(config.simulated_size**2 // 64**2, 1)  # of large cutouts, evenly spaced pixels
         labels = self.change_labels(split)
-        sample = []
+        chosen, sample = self._statistics_cutouts(), []
         for index, example in enumerate(examples):
-            if split == "train" and index % every == 0:
-                sample.append(example["image"].reshape(-1, example["image"].shape[-1])[::step])
-            if not config.binary:
-                example["label"] = config.class_of(example["object_type"])
-            if labels is not None:
-                example["label"] = labels[index]
-            yield ordered_key(index, count), example
+            if split == "train" and index in chosen:
+                sample.append(self._statistics_pixels(example["image"]))
+            yield ordered_key(index, count), config.labelled(example, labels, index)
         if split == "train":
-            bands = self.info.metadata["bands"]
-            self.info.metadata["band_statistics"] = fit_band_statistics(np.stack(sample), bands).to_dict()
+            self._note_statistics(sample)
+
+    def _statistics_cutouts(self) -> range:
+        """Numbers of the training cutouts that the band statistics are fitted to."""
+        count = self.builder_config.num_train
+        return range(0, count, -(-count // _STATISTICS_CUTOUTS))
+
+    def _statistics_pixels(self, image: np.ndarray) -> np.ndarray:
+        """Of large cutouts, evenly spaced pixels."""
+        return image.reshape(-1, image.shape[-1])[:: max(self.builder_config.simulated_size**2 // 64**2, 1)]
+
+    def _note_statistics(self, sample: list[np.ndarray]) -> None:
+        bands = self.info.metadata["bands"]
+        self.info.metadata["band_statistics"] = fit_band_statistics(np.stack(sample), bands).to_dict()
+
+    def beam_work(self) -> list[Work]:
+        config = self.builder_config
+        return [
+            Work(
+                split,
+                functools.partial(simulated_examples, config, split, self._recipe(), self.change_labels(split)),
+                range(getattr(config, f"num_{split}")),
+            )
+            for split in SPLITS
+        ]
+
+    def note_examples(self) -> None:
+        source = open_source(self, "train")
+        self._note_statistics([self._statistics_pixels(source[i]["image"]) for i in self._statistics_cutouts()])
 
     def _recipe(self) -> dict[str, Any]:
         """What each example depends on, besides its split and number."""

@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from clusterjax.sky.surveys.downloads import Downloader, DownloadSettings, Resou
 from clusterjax.sky.surveys.images import SERVICES, ImageService, image_service, read_cutout, wrong_size
 from tfds_builders.border_levels import border_levels
 from tfds_builders.generation import absl_errors_only
-from tfds_builders.placed_cutouts import PlacedConfig, PlacedCutouts, content_hash
+from tfds_builders.pixel_sample import PixelSample
+from tfds_builders.placed_cutouts import Cut, PlacedConfig, PlacedCutouts, content_hash
 from tfds_builders.planning import Selection, types_and_classes
 from tfds_builders.survey_plan import plan_survey
 
@@ -45,13 +46,31 @@ class SurveyData(PlacedConfig):
         }
 
 
+def cut_cached(survey: SurveyConfig, size: int, rows: list[dict]) -> Iterator[Cut]:
+    """Cutouts of which all is in the download cache; what cannot be had of it is NaN, with a valid fraction of -1."""
+    service = SERVICES[survey.service]
+    with open_downloader(dataclasses.replace(survey, offline=True)) as downloader:
+        for row in rows:
+            place = row["ra_deg"], row["dec_deg"]
+            try:
+                parts = [downloader.fetch(url) for url in service.urls(*place, size)]
+                image, valid = _read(service, parts, place, size)
+            except InputError:  # said when it was fetched, or counted as left out
+                image, valid = _nothing(service, size)
+            yield image, valid, border_levels(image[None])[0]
+
+
+def _nothing(service: ImageService, size: int) -> tuple[np.ndarray, float]:
+    return np.full((size, size, len(service.bands)), np.nan, np.float32), -1.0
+
+
 class SurveyCutouts(PlacedCutouts):
     """Mix-in before ``tfds.core.GeneratorBasedBuilder``: cutouts that a service sends, kept in the download cache.
 
     Beside the examples lies ``objects.ecsv``: a row an ``object_id``, with all names that the object has.
     """
 
-    def _cut(self, chosen: np.ndarray, split: str) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
+    def _cut(self, chosen: np.ndarray, split: str) -> Iterator[Cut]:
         config, rows = self.builder_config, self.builder_config.rows
         service = SERVICES[config.survey.service]
         places = [(float(rows["ra_deg"][row]), float(rows["dec_deg"][row])) for row in chosen]
@@ -71,7 +90,7 @@ class SurveyCutouts(PlacedCutouts):
                     image, valid = _read(service, parts, place, config.size)
                 except InputError as error:
                     problems.append(str(error))
-                    image, valid = np.full((config.size, config.size, len(config.bands)), np.nan, np.float32), -1.0
+                    image, valid = _nothing(service, config.size)
                 yield image, valid, border_levels(image[None])[0]
                 bar.update()
                 if done > _PATIENCE or done == len(chosen):
@@ -79,13 +98,24 @@ class SurveyCutouts(PlacedCutouts):
         if problems:
             logging.warning("%d of %d cutouts are left out; the first: %s", len(problems), len(chosen), problems[0])
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
-        kept = set()
-        for key, example in super()._generate_examples(split):
-            kept.add(example["object_id"])
-            yield key, example
+    def _beam_cut(self) -> Callable[[list[dict]], Iterable[Cut]]:
+        """Fetches everything first: only one program may ask the servers, or limits would hold for each worker."""
+        config = self.builder_config
+        service = SERVICES[config.survey.service]
+        urls = [service.urls(row["ra_deg"], row["dec_deg"], config.size) for row in config.rows]
+        check = functools.partial(wrong_size, service, config.size)
+        with open_downloader(config.survey) as downloader:
+            bodies = downloader.fetch_many(itertools.chain.from_iterable(urls), service.kind, check)
+            total = sum(map(len, urls))
+            for _ in tqdm(bodies, total=total, desc="Fetching", unit=" images", dynamic_ncols=True):
+                pass
+        return functools.partial(cut_cached, config.survey, config.size)
+
+    def _note_end(self, split: str, sample: PixelSample) -> None:
+        super()._note_end(split, sample)
         planned = int(np.sum(np.asarray(self.builder_config.rows["split"]) == split))
-        self.info.metadata.setdefault("left_out", {})[split] = planned - len(kept)
+        left_out = planned - len(self._levels[split])
+        self.info.metadata.setdefault("left_out", {})[split] = left_out
         if split == self.split_names[0]:
             _write_objects(pathlib.Path(self.data_dir), self.builder_config.rows)
 

@@ -33,8 +33,9 @@ def add_ceilings(builder, test: Table, score: Callable[[Callable], np.ndarray]) 
     if not isinstance(sky, MicrowaveSky) or builder.info.features["label"].num_classes != 2:
         return
     rows = on_random_sky(test)
-    if sky.beam_error or config.simulated_size % 2 or len(np.unique(np.asarray(test["label"])[rows])) < 2:
-        say("no ceilings: they need clusters, random sky, microwave.beam_error=0 and an even data.simulated_size")
+    varied = sky.beam_error or sky.cirrus_scatter
+    if varied or config.simulated_size % 2 or len(np.unique(np.asarray(test["label"])[rows])) < 2:
+        say("no ceilings: they need clusters, random sky, microwave.beam_error=0 and cirrus_scatter=0, an even size")
         return
     size = config.simulated_size
     say("ceilings: the Bayes likelihood ratio of the test cutouts, and of the same without point sources")

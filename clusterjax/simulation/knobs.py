@@ -54,6 +54,8 @@ class MicrowaveSky:
     tsz_cib_correlation: float = 0.0  # of unseen haloes' SZ effect and infrared galaxies; 0.064 in ACT DR6
     beam_error: float = 0.0  # fractional scatter of the width of objects' beams, one draw a cutout (a map: one draw)
     label_noise: float = 0.0  # fraction of training labels that are flipped
+    # Of ln I100 over the sky: Galactic dust's power goes as (I100 / mean)^2, one draw a cutout (a map: one draw)
+    cirrus_scatter: float = 0.0
 
 
 # What an X-ray + optical cutout can hold at its centre: the experts' classes of Kosiba et al. (2020).

@@ -16,16 +16,18 @@ _MIRRORED_PIXELS = 64  # beyond the map's edge: wider than any filter's reach
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MatchedFilter:
-    """A filter for maps of square pixels. Tables are functions of the multipole ``ell`` (ascending, from 0).
+    """A filter for maps of pixels ``pixel_radians`` high and ``width`` times as wide.
 
-    ``template`` is the transform of the profile in each band, beam included, per unit of amplitude (µK sr);
-    ``covariance`` is the power of everything else in the maps (µK² sr).
+    Tables are functions of the multipole ``ell`` (ascending, from 0). ``template`` is the transform of the profile in
+    each band, beam included, per unit of amplitude (µK sr); ``covariance`` is the power of everything else in the maps
+    (µK² sr).
     """
 
     ell: Float[np.ndarray, " n"]
     template: Float[np.ndarray, "n band"]
     covariance: Float[np.ndarray, "n band band"]
     pixel_radians: float
+    width: float = 1.0
 
     @functools.cached_property
     def _weight(self) -> Float[np.ndarray, "n band"]:
@@ -63,7 +65,7 @@ class MatchedFilter:
 
     def _grid_weight(self, shape: tuple[int, int]) -> Float[np.ndarray, "band ky kx"]:
         ky = 2 * np.pi * scipy.fft.fftfreq(shape[0], self.pixel_radians)
-        kx = 2 * np.pi * scipy.fft.rfftfreq(shape[1], self.pixel_radians)
+        kx = 2 * np.pi * scipy.fft.rfftfreq(shape[1], self.pixel_radians * self.width)
         ell = np.hypot(ky[:, None], kx[None, :])
         weight = np.stack([np.interp(ell, self.ell, column, right=0.0) for column in self.snr_weight.T])
         weight[:, 0, 0] = 0.0  # a map's zero point is arbitrary

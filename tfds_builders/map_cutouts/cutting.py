@@ -29,3 +29,11 @@ def cut(
         for index, *result in zip(here.tolist(), images, valid.tolist(), border_levels(images), strict=True):
             results[index] = tuple(result)
     return results
+
+
+def cut_rows(
+    maps: tuple[str, ...], bands: tuple[str, ...], size: int, version: str, rows: list[dict]
+) -> list[tuple[np.ndarray, float, np.ndarray]]:
+    """:func:`cut` about rows with ``map``, ``ra_deg`` and ``dec_deg``."""
+    positions = [np.array([row[name] for name in ("map", "ra_deg", "dec_deg")], float) for row in rows]
+    return cut(maps, bands, size, version, positions)

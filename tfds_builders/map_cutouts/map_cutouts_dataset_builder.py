@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from astropy.table import Table
 from clusterjax.config import DataConfig
 from clusterjax.sky.open_map import file_stamps
 from tfds_builders.generation import absl_errors_only, generate_in_parallel
-from tfds_builders.map_cutouts.cutting import cut
+from tfds_builders.map_cutouts.cutting import cut, cut_rows
 from tfds_builders.map_cutouts.plan import expand, plan
-from tfds_builders.placed_cutouts import PlacedConfig, PlacedCutouts, content_hash
+from tfds_builders.placed_cutouts import Cut, PlacedConfig, PlacedCutouts, content_hash
 from tfds_builders.planning import Selection, types_and_classes
 
 _CHUNK = 128  # cutouts cut at a time
@@ -37,7 +37,7 @@ class Builder(PlacedCutouts, tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
 
-    def _cut(self, chosen: np.ndarray, split: str) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
+    def _cut(self, chosen: np.ndarray, split: str) -> Iterator[Cut]:
         config, rows = self.builder_config, self.builder_config.rows
         yield from generate_in_parallel(
             functools.partial(cut, config.maps, config.bands, config.size, config.name),
@@ -48,6 +48,10 @@ class Builder(PlacedCutouts, tfds.core.GeneratorBasedBuilder):
             chunk_size=_CHUNK,
             by_chunk=True,
         )
+
+    def _beam_cut(self) -> Callable[[list[dict]], Iterable[Cut]]:
+        config = self.builder_config
+        return functools.partial(cut_rows, config.maps, config.bands, config.size, config.name)
 
 
 def make_builder(config: DataConfig, sky=None) -> Builder:

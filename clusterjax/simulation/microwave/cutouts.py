@@ -20,6 +20,7 @@ from clusterjax.simulation.microwave.bands import (
     survey_of,
     sz_uk_per_y,
 )
+from clusterjax.simulation.microwave.cirrus import Cirrus
 from clusterjax.simulation.microwave.flat_sky import (
     PIXEL_RADIANS,
     GaussianField,
@@ -56,6 +57,7 @@ class Setting:
     field: GaussianField
     ell: Float[np.ndarray, "ky kx"]
     beam: Float[np.ndarray, "band ky kx"]
+    cirrus: Cirrus | None  # where dust is not part of ``field``
 
 
 def setting_of(sky: MicrowaveSky, size: int) -> Setting:
@@ -65,10 +67,11 @@ def setting_of(sky: MicrowaveSky, size: int) -> Setting:
 @functools.lru_cache(maxsize=4)
 def _setting(knobs: tuple, size: int) -> Setting:
     sky = MicrowaveSky(*knobs)
-    field = GaussianField(functools.partial(map_covariance, sky), (size, size))
+    scattered = sky.cirrus_scatter > 0
+    field = GaussianField(functools.partial(map_covariance, sky, with_dust=not scattered), (size, size))
     ell = grid_ell(field.padded)
     beam = np.moveaxis(beam_transform(survey_of(sky), ell), -1, 0).astype(np.float32)
-    return Setting(field, ell, beam)
+    return Setting(field, ell, beam, Cirrus(sky, (size, size)) if scattered else None)
 
 
 @dataclasses.dataclass
@@ -215,12 +218,16 @@ def simulate_cutout(
         objects += halo_transform(sky, y_transform, target.y_pixels, target.x_pixels, field.padded)
     objects *= beam
     transform += objects
+    beyond = 0.0
+    if setting.cirrus is not None:
+        dust, beyond = setting.cirrus.draw(rng, beam)
+        transform += dust
     if target.seek_extremum:
         grid = scipy.fft.irfft2(transform, s=field.padded, axes=(1, 2))
         image = _roll_extremum(grid, size, hot=rng.random() < 0.5)[:, :size, :size]
     else:
         image = field.cut(transform)
-    image = image + field.draw_long_waves(rng)
+    image = image + field.draw_long_waves(rng) + beyond
     image -= np.median(image, axis=(1, 2), keepdims=True)
     return Cutout(
         image=np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32),

@@ -1,5 +1,6 @@
 """Matched filters for the simulated microwave sky: its own covariance, and a cluster of a given mass and redshift."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,10 +10,11 @@ from scipy import ndimage
 from clusterjax.simulation import cosmology
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import ARCMIN, PIXEL_SCALE_ARCMIN, beam_transform, survey_of, sz_uk_per_y
-from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS
+from clusterjax.simulation.microwave.plate_carree import make_zones, over_zones
 from clusterjax.simulation.microwave.profiles import compton_y_transform
 from clusterjax.simulation.microwave.sources import dusty_response, radio_power, radio_response
 from clusterjax.simulation.microwave.spectra import map_covariance
+from clusterjax.sky.geometry import sky_steps_arcmin, turn_pixels
 from clusterjax.sky.matched_filter import MatchedFilter
 from clusterjax.sky.skymap import SkyMap
 
@@ -76,18 +78,42 @@ def _multipoles(pixel_radians: float) -> np.ndarray:
     return np.arange(0.0, np.sqrt(2) * np.pi / pixel_radians + _ELL_STEP, _ELL_STEP)
 
 
-def point_source_filters(sky: MicrowaveSky) -> tuple[MatchedFilter, MatchedFilter]:
+def point_source_filters(
+    sky: MicrowaveSky, *, pixel_scale_arcmin: float = PIXEL_SCALE_ARCMIN
+) -> tuple[MatchedFilter, MatchedFilter]:
     """For a radio galaxy and for a dusty one; amplitude 1 is 1 mJy, at 150 and at 220 GHz."""
-    ell = _multipoles(PIXEL_RADIANS)
+    pixel_radians = pixel_scale_arcmin * ARCMIN
+    ell = _multipoles(pixel_radians)
     beam = beam_transform(survey_of(sky), ell)
     covariance = map_covariance(sky, np.maximum(ell, 2.0))
     responses = radio_response(sky, np.array([_TYPICAL_RADIO_INDEX]))[0], dusty_response(sky)
-    return tuple(MatchedFilter(ell, response * beam, covariance, PIXEL_RADIANS) for response in responses)
+    return tuple(MatchedFilter(ell, response * beam, covariance, pixel_radians) for response in responses)
 
 
 def cluster_snr(sky: MicrowaveSky, sky_map: SkyMap, *, tsz_painted: bool = False) -> Float[np.ndarray, "y x"]:
-    """The classical finder: S/N of a cluster at each pixel of a map of ``sky``; NaN about point sources."""
-    snr = matched_filter(sky, tsz_painted=tsz_painted)(sky_map.data)
-    sources = np.max([find(sky_map.data) for find in point_source_filters(sky)], axis=0)
-    far = ndimage.distance_transform_edt(sources <= _SOURCE_SNR) > _SOURCE_MASK_ARCMIN / PIXEL_SCALE_ARCMIN
+    """The classical finder: S/N of a cluster at each pixel of a map of ``sky``; NaN about point sources.
+
+    A map whose rows have pixels of different widths (CAR) is filtered in zones.
+    """
+    height_arcmin, width = _pixel_shape(sky_map)
+    zones = make_zones(width)
+    scale = {"pixel_scale_arcmin": height_arcmin}
+
+    def filtered(found: MatchedFilter) -> np.ndarray:
+        return over_zones(lambda zone: dataclasses.replace(found, width=zone.width)(sky_map.data), zones)
+
+    snr = filtered(matched_filter(sky, tsz_painted=tsz_painted, **scale))
+    sources = np.max([filtered(find) for find in point_source_filters(sky, **scale)], axis=0)
+    near = _SOURCE_MASK_ARCMIN / height_arcmin
+    far = ndimage.distance_transform_edt(sources <= _SOURCE_SNR, sampling=(1.0, float(np.median(width)))) > near
     return np.where(sky_map.valid & far, snr, np.nan)
+
+
+def _pixel_shape(sky_map: SkyMap) -> tuple[float, Float[np.ndarray, " y"]]:
+    """(height in arcmin, width over height of each row) of a cylindrical map's pixels; square ones of any other."""
+    ny, nx = sky_map.shape
+    if turn_pixels(sky_map.wcs) is None:
+        return sky_map.pixel_scale_arcsec / 60, np.ones(ny)
+    steps = np.linalg.norm(sky_steps_arcmin(sky_map.wcs, np.arange(ny), np.full(ny, (nx - 1) / 2)), axis=-2)
+    height = float(np.median(steps[:, 0]))
+    return height, steps[:, 1] / height

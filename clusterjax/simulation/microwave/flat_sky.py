@@ -15,10 +15,12 @@ _LONG_WAVES = 4  # on each side of zero, in each direction, in place of the grid
 _ELL_STEP = 8.0  # of the table that spectra are interpolated from
 
 
-def grid_ell(shape: tuple[int, int], pixel_radians: float = PIXEL_RADIANS) -> Float[np.ndarray, "ky kx"]:
-    """Multipole of each mode of ``scipy.fft.rfft2`` over a map."""
+def grid_ell(
+    shape: tuple[int, int], pixel_radians: float = PIXEL_RADIANS, *, width: float = 1.0
+) -> Float[np.ndarray, "ky kx"]:
+    """Multipole of each mode of ``scipy.fft.rfft2`` over a map of pixels ``width`` times as wide as high."""
     ky = 2 * np.pi * scipy.fft.fftfreq(shape[0], pixel_radians)
-    kx = 2 * np.pi * scipy.fft.rfftfreq(shape[1], pixel_radians)
+    kx = 2 * np.pi * scipy.fft.rfftfreq(shape[1], pixel_radians * width)
     return np.hypot(ky[:, None], kx[None, :])
 
 
@@ -30,16 +32,19 @@ def padded_side(side: int) -> int:
 class GaussianField:
     """Correlated Gaussian bands of a given covariance C(ell) -> (..., band, band), µK² sr, cut from a larger grid.
 
+    Of pixels of 0.5 arcmin in height and ``width`` times as much in width.
     The grid's constant mode stands for all waves longer than the grid: it is replaced by a finer set of them, so that
     a small map has the gradients that a piece of the real sky has.
     """
 
-    def __init__(self, covariance: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]):
+    def __init__(self, covariance: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int], *, width: float = 1.0):
         self.shape = shape
         self.padded = tuple(padded_side(side) for side in shape)
-        ell = grid_ell(self.padded)
+        self.width = width
+        ell = grid_ell(self.padded, width=width)
         table_ell = np.arange(0.0, ell.max() + 2 * _ELL_STEP, _ELL_STEP)
-        factors = np.linalg.cholesky(covariance(np.maximum(table_ell, 2.0))) / PIXEL_RADIANS
+        factors = np.linalg.cholesky(covariance(np.maximum(table_ell, 2.0)))
+        factors /= PIXEL_RADIANS * np.sqrt(width)
         num_bands = factors.shape[-1]
         self.factors = {
             (i, j): np.interp(ell, table_ell, factors[:, i, j]).astype(np.float32)
@@ -53,15 +58,16 @@ class GaussianField:
 
     def _set_long_waves(self, covariance) -> None:
         order = np.arange(-_LONG_WAVES, _LONG_WAVES + 1) / (2 * _LONG_WAVES + 1)
-        spacing = [2 * np.pi / (side * PIXEL_RADIANS) for side in self.padded]
+        pixel = (PIXEL_RADIANS, PIXEL_RADIANS * self.width)
+        spacing = [2 * np.pi / (side * length) for side, length in zip(self.padded, pixel, strict=True)]
         ky, kx = spacing[0] * order, spacing[1] * order
         ell = np.hypot(ky[:, None], kx[None, :])
         factors = np.linalg.cholesky(covariance(np.maximum(ell, 2.0)))
         cell = spacing[0] * spacing[1] / (2 * _LONG_WAVES + 1) ** 2 / (2 * np.pi) ** 2
         self.long_factors = factors * np.sqrt(cell)
         self.long_factors[_LONG_WAVES, _LONG_WAVES] = 0.0  # a constant says nothing
-        self.wave_y = np.exp(1j * np.outer(np.arange(self.shape[0]) * PIXEL_RADIANS, ky)).astype(np.complex64)
-        self.wave_x = np.exp(1j * np.outer(kx, np.arange(self.shape[1]) * PIXEL_RADIANS)).astype(np.complex64)
+        self.wave_y = np.exp(1j * np.outer(np.arange(self.shape[0]) * pixel[0], ky)).astype(np.complex64)
+        self.wave_x = np.exp(1j * np.outer(kx, np.arange(self.shape[1]) * pixel[1])).astype(np.complex64)
 
     def draw_transform(self, rng: np.random.Generator) -> Complex[np.ndarray, "band ky kx"]:
         """``rfft2`` of one draw on the padded grid, without the long waves."""

@@ -1,5 +1,6 @@
 """Whole simulated microwave maps with the truth of what they hold."""
 
+import copy
 import functools
 
 import numpy as np
@@ -23,9 +24,24 @@ from clusterjax.simulation.microwave.bands import (
     survey_of,
     sz_uk_per_y,
 )
+from clusterjax.simulation.microwave.cirrus import Cirrus
 from clusterjax.simulation.microwave.cutouts import field_sources
-from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS, GaussianField, deposit_transform, grid_ell
+from clusterjax.simulation.microwave.flat_sky import (
+    PIXEL_RADIANS,
+    GaussianField,
+    deposit_transform,
+    grid_ell,
+    padded_side,
+)
 from clusterjax.simulation.microwave.painting import paint_haloes
+from clusterjax.simulation.microwave.plate_carree import (
+    DEC_MAX_DEG,
+    Zone,
+    make_zones,
+    over_zones,
+    row_dec_deg,
+    row_width,
+)
 from clusterjax.simulation.microwave.sources import PointSources, cluster_sources, join
 from clusterjax.simulation.microwave.spectra import map_covariance
 from clusterjax.simulation.truth import halo_rows, truth_rows, truth_table
@@ -35,8 +51,7 @@ from clusterjax.sky.skymap import SkyMap
 TRUTH_SOURCES_ABOVE_MJY = 10.0
 _GROUPS_ABOVE_MSUN = 3e13  # painted; fainter ones are left out with the Gaussian SZ term
 _MAP_STREAM = 7_002  # keeps a map's random numbers apart from those of cutouts with the same seed
-_MIN_SIDE_PIXELS, _MAX_SIDE_DEG = 64, 30
-_CAR_DEC_MAX_DEG = 10.0  # beyond it, plate-carree pixels are no squares on the sky
+_MIN_SIDE_PIXELS, _MAX_SIDE_DEG, _MAX_CAR_HEIGHT_DEG = 64, 30, 90
 
 
 def simulate_map(
@@ -52,8 +67,9 @@ def simulate_map(
     """A map of ``shape`` = (ny, nx) pixels of 0.5 arcmin centred on (``ra_deg``, ``dec_deg``), and its truth.
 
     µK of the CMB in three bands, at the depth of ``sky.survey``. Haloes above 1.25e14 Msun follow the true mass
-    function, ``cluster_boost`` times as dense; those down to 3e13 have their true density. The sky is flat: in ``TAN``
-    up to 30 deg a side, in ``CAR`` within 10 deg of the equator. ``sky.mass_floor_msun``, ``redshift_max``,
+    function, ``cluster_boost`` times as dense; those down to 3e13 have their true density. In ``TAN`` the sky is flat,
+    up to 30 deg a side. In ``CAR``, the projection of ACT's maps, pixels have 0.5 arcmin of RA and of Dec; such a map
+    may be 90 deg high, 30 deg of RA wide, and reach 65 deg from the equator. ``sky.mass_floor_msun``, ``redshift_max``,
     ``centre_offset_arcmin`` and ``label_noise`` concern training cutouts only.
 
     The truth has a row for every halo centred in the map, and every radio or dusty galaxy above 10 mJy:
@@ -63,26 +79,24 @@ def simulate_map(
     """
     _check(shape, dec_deg, projection)
     rng = np.random.default_rng([seed, _MAP_STREAM])
-    survey = survey_of(sky)
-    field = GaussianField(functools.partial(map_covariance, sky, tsz_painted=True), shape)
-    ell = grid_ell(field.padded)
-    groups = _place(rng, field.padded, group_density_per_deg2(_GROUPS_ABOVE_MSUN), _sample_painted_groups)
-    clusters = _place(rng, field.padded, cluster_density_per_deg2() * cluster_boost, sample_clusters)
-    sources = field_sources(rng, sky, field.padded)
-    sources = join([sources, *(_sources_in(rng, sky, placed) for placed in (groups, clusters))])
-
+    grid = tuple(padded_side(side) for side in shape)
+    width = None if projection == "TAN" else functools.partial(row_width, shape=shape, dec_deg=dec_deg)
+    groups = _place(rng, grid, group_density_per_deg2(_GROUPS_ABOVE_MSUN), _sample_painted_groups, width)
+    clusters = _place(rng, grid, cluster_density_per_deg2() * cluster_boost, sample_clusters, width)
+    sources = field_sources(rng, sky, grid)
+    if width is not None:
+        sources = PointSources(*_thinned(rng, sources, width(sources.y_pixels)))
+    sources = join([sources, *(_sources_in(rng, sky, placed, width) for placed in (groups, clusters))])
     beam_scale = 1 + rng.normal(0, sky.beam_error)
-    transform = field.draw_transform(rng)
-    y_transform = sum(
-        paint_haloes(rng, sky, *placed, field.padded, pixel_radians=PIXEL_RADIANS) for placed in (groups, clusters)
-    )
-    weight = sources.uk_sr.T / PIXEL_RADIANS**2
-    beam = beam_transform(survey, ell, scale=beam_scale).astype(np.float32)
-    for band, uk_per_y in enumerate(sz_uk_per_y(survey)):
-        objects = deposit_transform(sources.y_pixels, sources.x_pixels, weight[band : band + 1], field.padded)[0]
-        transform[band] += (objects + np.float32(uk_per_y) * y_transform) * beam[..., band]
-    image = field.cut(transform) + field.draw_long_waves(rng)
+
+    def make(zone: Zone) -> np.ndarray:
+        # Each zone draws the same random numbers.
+        return _flat_map(copy.deepcopy(rng), sky, shape, zone.width, (groups, clusters), sources, beam_scale)
+
+    rows = np.arange(shape[0], dtype=float)
+    image = over_zones(make, make_zones(np.ones(shape[0]) if width is None else width(rows)))
     image -= np.median(image, axis=(1, 2), keepdims=True)
+    survey = survey_of(sky)
     sky_map = SkyMap(
         data=np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32),
         wcs=make_wcs(
@@ -95,7 +109,7 @@ def simulate_map(
         valid=np.ones(shape, bool),
         bands=survey.bands,
         units=UNITS,
-        pixel_scale_arcsec=PIXEL_SCALE_ARCMIN * 60,
+        pixel_scale_arcsec=PIXEL_SCALE_ARCMIN * 60 if width is None else None,
     )
     bright = sources.flux_mjy > TRUTH_SOURCES_ABOVE_MJY
     parts = [
@@ -107,17 +121,50 @@ def simulate_map(
     return sky_map, truth_table(sky_map, parts, ("redshift", "m500c_msun", "theta500_arcmin", "flux_mjy"))
 
 
+def _flat_map(
+    rng: np.random.Generator,
+    sky: MicrowaveSky,
+    shape: tuple[int, int],
+    width: float,
+    haloes: tuple[PlacedHaloes, ...],
+    sources: PointSources,
+    beam_scale: float,
+) -> np.ndarray:
+    """(band, y, x): all of the sky, where it is flat, on pixels ``width`` times as wide as high."""
+    survey = survey_of(sky)
+    scattered = sky.cirrus_scatter > 0
+    covariance = functools.partial(map_covariance, sky, tsz_painted=True, with_dust=not scattered)
+    field = GaussianField(covariance, shape, width=width)
+    transform = field.draw_transform(rng)
+    y_transform = sum(
+        paint_haloes(rng, sky, *placed, field.padded, pixel_radians=PIXEL_RADIANS, width=width) for placed in haloes
+    )
+    weight = sources.uk_sr.T / (PIXEL_RADIANS**2 * width)
+    beam = beam_transform(survey, grid_ell(field.padded, width=width), scale=beam_scale).astype(np.float32)
+    for band, uk_per_y in enumerate(sz_uk_per_y(survey)):
+        objects = deposit_transform(sources.y_pixels, sources.x_pixels, weight[band : band + 1], field.padded)[0]
+        transform[band] += (objects + np.float32(uk_per_y) * y_transform) * beam[..., band]
+    long_waves = field.draw_long_waves(rng)
+    if scattered:
+        dust, beyond = Cirrus(sky, shape, width=width).draw(rng, np.moveaxis(beam, -1, 0))
+        transform += dust
+        long_waves += beyond
+    return field.cut(transform) + long_waves
+
+
 def _check(shape: tuple[int, int], dec_deg: float, projection: str) -> None:
-    longest = int(_MAX_SIDE_DEG * 60 / PIXEL_SCALE_ARCMIN)
-    if not all(_MIN_SIDE_PIXELS <= side <= longest for side in shape):
-        raise InputError(f"a map of {shape[0]} x {shape[1]} pixels: each side must be {_MIN_SIDE_PIXELS} to {longest}")
-    half_deg = shape[0] * PIXEL_SCALE_ARCMIN / 120
     if projection not in ("TAN", "CAR"):
         raise InputError(f"projection={projection!r} is unknown; use TAN or CAR")
-    if projection == "CAR" and abs(dec_deg) + half_deg > _CAR_DEC_MAX_DEG:
+    highest = _MAX_SIDE_DEG if projection == "TAN" else _MAX_CAR_HEIGHT_DEG
+    for side, most_deg, what in zip(shape, (highest, _MAX_SIDE_DEG), ("high", "wide"), strict=True):
+        longest = int(most_deg * 60 / PIXEL_SCALE_ARCMIN)
+        if not _MIN_SIDE_PIXELS <= side <= longest:
+            raise InputError(f"a {projection} map {side} pixels {what}: it must be {_MIN_SIDE_PIXELS} to {longest}")
+    farthest = np.abs(row_dec_deg(np.array([-0.5, shape[0] - 0.5]), shape, dec_deg)).max()
+    if projection == "CAR" and farthest > DEC_MAX_DEG:
         raise InputError(
-            f"a CAR map to {abs(dec_deg) + half_deg:.1f} deg from the equator: its pixels would not be square there; "
-            f"stay within {_CAR_DEC_MAX_DEG:g} deg, or use TAN"
+            f"a CAR map to {farthest:.1f} deg from the equator: its parallels would be too curved there; "
+            f"stay within {DEC_MAX_DEG:g} deg, or use TAN"
         )
 
 
@@ -125,17 +172,28 @@ def _sample_painted_groups(rng, count: int) -> Haloes:
     return sample_groups(rng, count, mass_min_msun=_GROUPS_ABOVE_MSUN)
 
 
-def _place(rng, grid: tuple[int, int], density_per_deg2: float, sample) -> PlacedHaloes:
+def _thinned(rng, columns, width: np.ndarray) -> list[np.ndarray]:
+    """Of objects as dense as if all pixels were square, those that narrow pixels have."""
+    kept = rng.random(len(width)) < width
+    return [column[kept] for column in columns]
+
+
+def _place(rng, grid: tuple[int, int], density_per_deg2: float, sample, width) -> PlacedHaloes:
     area_deg2 = grid[0] * grid[1] * (PIXEL_SCALE_ARCMIN / 60) ** 2
     haloes = sample(rng, int(rng.poisson(density_per_deg2 * area_deg2)))
     y, x = (rng.uniform(-0.5, side - 0.5, len(haloes.redshift)) for side in grid)
+    if width is not None:
+        mass, redshift, y, x = _thinned(rng, (*haloes, y, x), width(y))
+        haloes = Haloes(mass, redshift)
     return PlacedHaloes(haloes, y, x)
 
 
-def _sources_in(rng, sky: MicrowaveSky, placed: PlacedHaloes) -> PointSources:
+def _sources_in(rng, sky: MicrowaveSky, placed: PlacedHaloes, width) -> PointSources:
     hosts = rng.random(len(placed.y_pixels)) < sky.radio_in_clusters
     mass, redshift = (column[hosts] for column in placed.haloes)
-    return cluster_sources(rng, sky, placed.y_pixels[hosts], placed.x_pixels[hosts], theta500_arcmin(mass, redshift))
+    y, x = placed.y_pixels[hosts], placed.x_pixels[hosts]
+    sources = cluster_sources(rng, sky, y, x, theta500_arcmin(mass, redshift))
+    return sources if width is None else sources._replace(x_pixels=x + (sources.x_pixels - x) / width(y))
 
 
 def _source_rows(object_type: str, sources: PointSources, rows: np.ndarray) -> Table:

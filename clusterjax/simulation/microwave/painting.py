@@ -30,20 +30,21 @@ def paint_haloes(
     grid: tuple[int, int],
     *,
     pixel_radians: float,
+    width: float = 1.0,
 ) -> Complex[np.ndarray, "ky kx"]:
     """``rfft2`` of all haloes' Compton y on a periodic grid, with the scatter of ``sky``; masses are true ones.
 
-    One FFT a size (and, of Battaglia's profile, a shape): a halo is shared between the two sizes next to its own, with
-    its integrated signal kept.
+    Pixels are ``pixel_radians`` high and ``width`` times as wide. One FFT a size (and, of Battaglia's profile, a
+    shape): a halo is shared between the two sizes next to its own, with its integrated signal kept.
     """
-    ell = grid_ell(grid, pixel_radians)
+    ell = grid_ell(grid, pixel_radians, width=width)
     total = np.zeros(ell.shape, np.complex64)
     mass, redshift = haloes
     if not len(mass):
         return total
     halo = halo_signal(sky.profile, sky.mass_ratio * mass, redshift)
     scatter = np.exp(rng.normal(0, sky.scatter_ln, len(mass)))
-    signal = halo.total_sr * scatter / pixel_radians**2
+    signal = halo.total_sr * scatter / (pixel_radians**2 * width)
     place = np.log(halo.scale_radians / halo.scale_radians.min()) / np.log(_SIZE_RATIO)
     lower = np.floor(place).astype(int)
     share = place - lower

@@ -45,6 +45,17 @@ def cmb_power(ell: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     return _to_c_ell(np.exp(_CMB_SPLINE(np.log(inside))) * (ell / inside) ** _CMB_TAIL, ell)
 
 
+def dust_colour(frequency_ghz: Float[np.ndarray, " band"]) -> Float[np.ndarray, " band"]:
+    """Galactic dust's temperature in each band over that at 150 GHz."""
+    return dust_spectrum(np.asarray(frequency_ghz, float), 1.5, 19.6)
+
+
+def dust_power(sky: MicrowaveSky, ell: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """C_ell of Galactic dust of mean brightness at 150 GHz, µK² sr."""
+    ell = np.maximum(ell, 2.0)
+    return _to_c_ell(_DUST * sky.dust_scale * (ell / 500.0) ** -0.6, ell)
+
+
 def foreground_power(
     frequency_ghz: Float[np.ndarray, " band"],
     ell: Float[np.ndarray, "*n"],
@@ -71,7 +82,7 @@ def foreground_power(
         (_KSZ * np.ones_like(ell), np.ones_like(nu)),
         (_CIB_POISSON * pivot**2 + clustered_power, cib),
         (_RADIO * radio_scale * pivot**2, power_law_spectrum(nu, -2.757)),
-        (_DUST * dust_scale * (ell / 500.0) ** -0.6, dust_spectrum(nu, 1.5, 19.6)),
+        (_DUST * dust_scale * (ell / 500.0) ** -0.6, dust_colour(nu)),
     )
     total = sum(d_ell[..., None, None] * np.outer(spectrum, spectrum) for d_ell, spectrum in components)
     if tsz_cib_correlation:
@@ -81,13 +92,14 @@ def foreground_power(
 
 
 def map_covariance(
-    sky: MicrowaveSky, ell: Float[np.ndarray, "*n"], *, tsz_painted: bool = False
+    sky: MicrowaveSky, ell: Float[np.ndarray, "*n"], *, tsz_painted: bool = False, with_dust: bool = True
 ) -> Float[np.ndarray, "*n band band"]:
     """Power of the maps of ``sky`` without what is painted: CMB and foregrounds through the beams, and the noise.
 
     Radio galaxies above :data:`RADIO_FLUX_MIN_MJY` are painted, so that only the share of the fainter ones stays in
     the Poisson term: the power of sources up to a flux S goes as S^(2 - 0.95). ``tsz_painted`` drops the SZ effect of
-    unseen haloes, for maps that paint them.
+    unseen haloes, for maps that paint them. Dust has its mean power over the sky, exp(scatter^2) times that at the mean
+    brightness; without ``with_dust`` it is left out.
     """
     survey = survey_of(sky)
     beam = beam_transform(survey, ell)
@@ -96,7 +108,7 @@ def map_covariance(
         ell,
         tsz_scale=0.0 if tsz_painted else 1.0,
         radio_scale=(RADIO_FLUX_MIN_MJY / _RADIO_CUT_MJY) ** (2 - _RADIO_SLOPE),
-        dust_scale=sky.dust_scale,
+        dust_scale=sky.dust_scale * np.exp(sky.cirrus_scatter**2) if with_dust else 0.0,
         tsz_cib_correlation=sky.tsz_cib_correlation,
     )
     total = signal * beam[..., :, None] * beam[..., None, :]
