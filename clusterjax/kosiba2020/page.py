@@ -14,7 +14,15 @@ from clusterjax.jobs.cross_validation import FOLDER as CROSS_VALIDATION
 from clusterjax.jobs.reporting import shown_scores
 from clusterjax.jobs.session import read_json
 from clusterjax.kosiba2020.setups import (
-    BINARY, EXPERTS, FIVE_CLASSES, OPTICAL, PUBLISHED_FOLDS, PUBLISHED_SAMPLES, VOLUNTEERS, X_RAY, Setup,
+    BINARY,
+    EXPERTS,
+    FIVE_CLASSES,
+    OPTICAL,
+    PUBLISHED_FOLDS,
+    PUBLISHED_SAMPLES,
+    VOLUNTEERS,
+    X_RAY,
+    Setup,
 )  # fmt: skip
 from clusterjax.kosiba2020.tables import (
     binary_figures,

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from astropy.table import Table
-
 from jaxtyping import Float
 
 from clusterjax.config import ExperimentConfig
@@ -94,7 +93,9 @@ def _settings(config: ExperimentConfig) -> dict[str, str]:
     size = data.input_size or data.image_size or data.simulated_size
     plateau = "none"
     if optim.plateau_patience is not None:
-        plateau = f"{optim.plateau_patience} epochs, times {optim.plateau_factor:g}, not below {optim.plateau_min_rate:g}"
+        plateau = (
+            f"{optim.plateau_patience} epochs, times {optim.plateau_factor:g}, not below {optim.plateau_min_rate:g}"
+        )
     kwargs = "".join(f", {name} {value}" for name, value in optim.kwargs.items())
     return {
         "input pixels": str(size),
