@@ -73,7 +73,7 @@ def use_small_pictures(config: ExperimentConfig) -> None:
     """
     config.data.image_size, config.data.input_size = 64, None
     config.optim = OptimConfig(name="adam", learning_rate=1e-3, schedule="cosine", warmup_epochs=0.25)
-    config.training.num_epochs = 8
+    config.training.num_epochs = 6
     config.training.global_batch_size = 16
 
 
