@@ -87,12 +87,14 @@ class DataConfig:
     # xray_optical_cutouts only
     # or volunteers (their weighted votes), volunteers_unweighted, volunteers_dawid_skene: in training and validation
     labels: str = "experts"
-    # Of kosiba2020's PNGs; what the network sees are xray_optical.channels
-    archive_channels: tuple[str, ...] = ("zero", "optical", "xray")
+    # Of kosiba2020's PNGs, zero, xray and optical in their order; empty: told from the pictures. What the network sees
+    # are xray_optical.channels
+    archive_channels: tuple[str, ...] = ()
     # labelled_images only; of kosiba2020, the archive itself
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
     crop_pixels: int | None = None  # of each image's middle that are kept, a side, before any resampling; None: all
-    image_size: int | None = None  # pixels a side that images are resampled to; None: the size of the first image
+    # Pixels a side that images are resampled to, of simulated xray_optical_cutouts too; None: as the first image is
+    image_size: int | None = None
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
     skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
