@@ -71,7 +71,8 @@ def test_used_elsewhere(num_members, tmp_path, capsys):
     given = about["inputs"][0]
     assert (given["bands"], given["units"], given["pixel_scale_arcsec"]) == (["W1", "W2"], "nMgy (Vega)", 2.75)
     assert about["validation"]["largest_difference"] <= about["validation"]["tolerance"] == 1e-5
-    assert sorted(path.name for path in folder.iterdir() if path.suffix != ".npy") == ["README.json", "model.stablehlo"]
+    names = ["README.json", "model.onnx", "model.stablehlo"]
+    assert sorted(path.name for path in folder.iterdir() if path.suffix != ".npy") == names
 
 
 def test_what_differs_from_the_model_is_not_written(tmp_path, monkeypatch):

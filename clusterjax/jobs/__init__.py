@@ -12,6 +12,7 @@ import jax
 from clusterjax.config import ExperimentConfig
 from clusterjax.errors import InputError
 from clusterjax.experiment import load_network
+from clusterjax.jobs.choosing import choose_network, map_name
 from clusterjax.jobs.comparing import compare as compare
 from clusterjax.jobs.comparing import show_learning_rates
 from clusterjax.jobs.cross_validation import cross_validate
@@ -20,6 +21,7 @@ from clusterjax.jobs.explaining import explain
 from clusterjax.jobs.exporting import export
 from clusterjax.jobs.learning import build, find_learning_rate
 from clusterjax.jobs.members import train
+from clusterjax.jobs.packing import pack
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate
 from clusterjax.jobs.searching import can_scan, scan
@@ -43,6 +45,7 @@ _JOBS = {
     "scan": scan,
     "report": report,
     "export": export,
+    "pack": pack,
     "cross_validate": cross_validate,
 }
 
@@ -57,12 +60,16 @@ def run(
     catalogue: tuple[str, ...] = (),
     samp: bool = False,
 ) -> None:
-    """Do ``job`` (one of ``clusterjax.main.JOBS``). Without a config, that of the ``checkpoint`` is taken.
+    """Do ``job`` (one of ``clusterjax.main.JOBS``). Without a config, that of the ``checkpoint`` is taken; without
+    either, the network that clusterjax brings along for such ``images``, and a workdir named after them.
 
     Raises InputError for whatever the user can mend.
     """
     mesh = make_mesh()
     network = None
+    if checkpoint is None and config is None:
+        checkpoint = choose_network(images)
+        workdir = pathlib.Path("runs") / map_name(images) if workdir is None else workdir
     if checkpoint is not None:
         network = load_network(checkpoint, mesh, expected=config)
         config = network.config if config is None else config
