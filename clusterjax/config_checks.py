@@ -44,6 +44,7 @@ _POSITIVE = (
     "search.flag_radius_arcmin",
     "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
     "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
+    "joint.mass_floor_msun", "joint.redshift_max", "joint.centre_sigma_arcmin",
     "xray_optical.exposure_ks", "xray_optical.flux_min_cgs", "xray_optical.flux_max_cgs",
     "xray_optical.core_radius_min_arcsec", "xray_optical.core_radius_max_arcsec", "xray_optical.psf_scale",
 )  # fmt: skip
@@ -60,6 +61,8 @@ _WITHIN = {
     "data.survey.negatives_per_object": (0.0, 100.0),
     "simulation.label_noise": (0.0, 0.5),
     "microwave.label_noise": (0.0, 0.5),
+    "joint.label_noise": (0.0, 0.5),
+    "joint.scatter_correlation": (-1.0, 1.0),
     "microwave.radio_in_clusters": (0.0, 1.0),
     "microwave.tsz_cib_correlation": (0.0, 1.0),
     "xray_optical.label_noise": (0.0, 0.5),

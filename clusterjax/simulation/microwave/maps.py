@@ -6,7 +6,6 @@ import numpy as np
 from astropy.table import Table
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.cosmology import theta500_arcmin
 from clusterjax.simulation.haloes import (
     Haloes,
     PlacedHaloes,
@@ -23,17 +22,17 @@ from clusterjax.simulation.microwave.bands import (
     survey_of,
     sz_uk_per_y,
 )
-from clusterjax.simulation.microwave.cutouts import field_sources
 from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS, GaussianField, deposit_transform, grid_ell
 from clusterjax.simulation.microwave.painting import paint_haloes
-from clusterjax.simulation.microwave.sources import PointSources, cluster_sources, join
+from clusterjax.simulation.microwave.sources import PointSources, join, sources_in_haloes
 from clusterjax.simulation.microwave.spectra import map_covariance
+from clusterjax.simulation.microwave.surroundings import field_sources
 from clusterjax.simulation.truth import halo_rows, truth_rows, truth_table
 from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import SkyMap
 
 TRUTH_SOURCES_ABOVE_MJY = 10.0
-_GROUPS_ABOVE_MSUN = 3e13  # painted; fainter ones are left out with the Gaussian SZ term
+GROUPS_ABOVE_MSUN = 3e13  # painted; fainter ones are left out with the Gaussian SZ term
 _MAP_STREAM = 7_002  # keeps a map's random numbers apart from those of cutouts with the same seed
 _MIN_SIDE_PIXELS, _MAX_SIDE_DEG = 64, 30
 _CAR_DEC_MAX_DEG = 10.0  # beyond it, plate-carree pixels are no squares on the sky
@@ -48,13 +47,17 @@ def simulate_map(
     dec_deg: float,
     cluster_boost: float = 1.0,
     projection: str = "TAN",
+    haloes: tuple[PlacedHaloes, PlacedHaloes] | None = None,
+    radio_hosts: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[SkyMap, Table]:
     """A map of ``shape`` = (ny, nx) pixels of 0.5 arcmin centred on (``ra_deg``, ``dec_deg``), and its truth.
 
     µK of the CMB in three bands, at the depth of ``sky.survey``. Haloes above 1.25e14 Msun follow the true mass
     function, ``cluster_boost`` times as dense; those down to 3e13 have their true density. The sky is flat: in ``TAN``
-    up to 30 deg a side, in ``CAR`` within 10 deg of the equator. ``sky.mass_floor_msun``, ``redshift_max``,
-    ``centre_offset_arcmin`` and ``label_noise`` concern training cutouts only.
+    up to 30 deg a side, in ``CAR`` within 10 deg of the equator. ``haloes``: these groups and these clusters, on the
+    pixels of the map's periodic grid. ``radio_hosts``: (y, x) on the map, where its radio galaxies are.
+    ``sky.mass_floor_msun``, ``redshift_max``, ``centre_offset_arcmin`` and ``label_noise`` concern training cutouts
+    only.
 
     The truth has a row for every halo centred in the map, and every radio or dusty galaxy above 10 mJy:
     ``object_id``, ``object_type``, ``ra_deg``, ``dec_deg``, ``x_pixels``, ``y_pixels`` (0-based), ``redshift``,
@@ -66,15 +69,20 @@ def simulate_map(
     survey = survey_of(sky)
     field = GaussianField(functools.partial(map_covariance, sky, tsz_painted=True), shape)
     ell = grid_ell(field.padded)
-    groups = _place(rng, field.padded, group_density_per_deg2(_GROUPS_ABOVE_MSUN), _sample_painted_groups)
-    clusters = _place(rng, field.padded, cluster_density_per_deg2() * cluster_boost, sample_clusters)
+    groups, clusters = haloes or (
+        _place(rng, field.padded, group_density_per_deg2(GROUPS_ABOVE_MSUN), _sample_painted_groups),
+        _place(rng, field.padded, cluster_density_per_deg2() * cluster_boost, sample_clusters),
+    )
     sources = field_sources(rng, sky, field.padded)
-    sources = join([sources, *(_sources_in(rng, sky, placed) for placed in (groups, clusters))])
+    if radio_hosts is not None:
+        sources = _moved_to_hosts(rng, sources, radio_hosts, shape)
+    sources = join([sources, *(sources_in_haloes(rng, sky, placed) for placed in (groups, clusters))])
 
     beam_scale = 1 + rng.normal(0, sky.beam_error)
     transform = field.draw_transform(rng)
     y_transform = sum(
-        paint_haloes(rng, sky, *placed, field.padded, pixel_radians=PIXEL_RADIANS) for placed in (groups, clusters)
+        paint_haloes(rng, sky, *placed[:3], field.padded, pixel_radians=PIXEL_RADIANS, ln_scatter=placed.ln_scatter)
+        for placed in (groups, clusters)
     )
     weight = sources.uk_sr.T / PIXEL_RADIANS**2
     beam = beam_transform(survey, ell, scale=beam_scale).astype(np.float32)
@@ -122,7 +130,7 @@ def _check(shape: tuple[int, int], dec_deg: float, projection: str) -> None:
 
 
 def _sample_painted_groups(rng, count: int) -> Haloes:
-    return sample_groups(rng, count, mass_min_msun=_GROUPS_ABOVE_MSUN)
+    return sample_groups(rng, count, mass_min_msun=GROUPS_ABOVE_MSUN)
 
 
 def _place(rng, grid: tuple[int, int], density_per_deg2: float, sample) -> PlacedHaloes:
@@ -132,10 +140,16 @@ def _place(rng, grid: tuple[int, int], density_per_deg2: float, sample) -> Place
     return PlacedHaloes(haloes, y, x)
 
 
-def _sources_in(rng, sky: MicrowaveSky, placed: PlacedHaloes) -> PointSources:
-    hosts = rng.random(len(placed.y_pixels)) < sky.radio_in_clusters
-    mass, redshift = (column[hosts] for column in placed.haloes)
-    return cluster_sources(rng, sky, placed.y_pixels[hosts], placed.x_pixels[hosts], theta500_arcmin(mass, redshift))
+def _moved_to_hosts(rng, sources: PointSources, hosts, shape: tuple[int, int]) -> PointSources:
+    """The radio galaxies within the map, each moved to a host of its own; those without one are left out."""
+    inside = ~sources.dusty
+    for position, side in zip(sources[:2], shape, strict=True):
+        inside &= np.abs(position - (side - 1) / 2) < side / 2
+    number = min(int(inside.sum()), len(hosts[0]))
+    chosen = rng.permutation(len(hosts[0]))[:number]
+    kept = PointSources(*(column[np.flatnonzero(inside)[:number]] for column in sources))
+    moved = kept._replace(y_pixels=hosts[0][chosen], x_pixels=hosts[1][chosen])
+    return join([PointSources(*(column[~inside] for column in sources)), moved])
 
 
 def _source_rows(object_type: str, sources: PointSources, rows: np.ndarray) -> Table:
