@@ -125,6 +125,7 @@ class DataConfig:
     input_size: int | None = None  # the network's input, pixels a side; None: as many as it sees
     stretch: str = "asinh"  # linear, asinh or log
     softening: float = 1.0  # the stretch turns from linear to logarithmic at this many robust sigma
+    band_softening: dict[str, float] = dataclasses.field(default_factory=dict)  # of these bands, in place of it
     subtract_median: bool = True  # of each cutout and band, as unWISE and the simulation do
     # Instead of it, the mean of so many pixels a side (odd) about each pixel; cutouts lose a border of half as many.
     background_pixels: int | None = None

@@ -142,6 +142,9 @@ def _check_together(config: ExperimentConfig) -> None:
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
         )
     _check_search(config.search)
+    for band, softening in config.data.band_softening.items():
+        if not softening > 0:
+            raise InputError(f"config.data.band_softening[{band!r}]={softening!r} must be above 0")
     if not all(isinstance(size, int | float) and size > 0 for size in config.data.matched_filter_arcmin):
         raise InputError(
             f"config.data.matched_filter_arcmin={config.data.matched_filter_arcmin!r} must be theta500 in arcmin, each "

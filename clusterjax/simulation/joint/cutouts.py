@@ -26,9 +26,7 @@ from clusterjax.simulation.microwave.sources import PointSources, sources_in_hal
 from clusterjax.simulation.microwave.surroundings import Setting, halo_transform, paint_cutout, setting_of
 
 NO_CLUSTER_WITHIN_ARCMIN = 10.0  # of the centre, but for the object itself
-_SIZE_RATIO = (
-    1.3  # between the sizes that the surroundings' haloes are painted at: their shape is good to a few per cent
-)
+_SIZE_RATIO = 1.3  # between the sizes that the surroundings' haloes are painted at
 
 
 @dataclasses.dataclass
@@ -70,6 +68,7 @@ def _random(rng, sky, size):
 
 
 def _cmb_extremum(rng, sky, size):
+    # The microwave image is moved so that the extremum is in the middle: its haloes are then not the infrared's.
     return _Object(seek_extremum=True)
 
 
@@ -118,7 +117,7 @@ assert tuple(_RECIPES) == JOINT_OBJECT_TYPES
 
 
 def simulate_cutout(sky: JointSky, object_type: str, rng: np.random.Generator, *, size: int = 64) -> Cutout:
-    """One cutout of ``size`` x ``size`` pixels, infrared bands first, with an object of ``object_type`` near the centre.
+    """One cutout of ``size`` x ``size`` pixels, infrared bands first, with an object of a type near the centre.
 
     Both images hold the same haloes: the object's, groups (in the microwave above 3e13 Msun) and, 10' and more from the
     centre, clusters. Infrared bands in Vega nMgy, microwave bands in µK, as those of either sky alone.
