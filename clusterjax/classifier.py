@@ -15,7 +15,7 @@ from clusterjax.config_checks import validate
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network, load_network
 from clusterjax.jobs.candidates import describe_candidates, read_catalogues
-from clusterjax.jobs.map_checks import warn_of_differences
+from clusterjax.jobs.map_checks import check_one_scale, warn_of_differences
 from clusterjax.jobs.scanning import search_map
 from clusterjax.parallel import make_mesh, replicated, split_along_batch
 from clusterjax.search.detect import find_detections
@@ -157,6 +157,7 @@ class Classifier:
             stride=stride, method=method, positive_class=positive_class, min_valid_fraction=min_valid_fraction
         )
         search.batch_size = self._share(search.batch_size)
+        check_one_scale(self.network)
         if not isinstance(sky, SkyMap | MapReader):
             paths = [sky] if isinstance(sky, str | os.PathLike) else list(sky)
             sky = open_map(paths, bands=self.bands, pixel_scale_arcsec=self.pixel_scale_arcsec)

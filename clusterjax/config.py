@@ -326,6 +326,7 @@ class SweepConfig:
     name: str
     experiments: dict[str, ExperimentConfig]
     common: dict[str, Any] = dataclasses.field(default_factory=dict)  # in all of them: {"training.num_members": 3}
+    fused: tuple[str, ...] = ()  # experiments on the same cutouts, whose scores are fused before all are compared
 
     def resolve(self) -> dict[str, ExperimentConfig]:
         """The experiments with what they have in common. Raises InputError for a field that they do not have."""

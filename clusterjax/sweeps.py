@@ -43,11 +43,16 @@ def all_networks(
 
 
 def one_change_each(
-    name: str, variant: str, base: ExperimentConfig, changes: Mapping[str, Callable[[ExperimentConfig], None]]
+    name: str,
+    variant: str,
+    base: ExperimentConfig,
+    changes: Mapping[str, Callable[[ExperimentConfig], None]],
+    *,
+    base_name: str = "as_it_is",
 ) -> SweepConfig:
     """``base`` and, beside it, ``base`` with each change; the variant smoke takes a few steps each."""
     _choose(name, variant, {"": (), "smoke": ()})
-    experiments = {"as_it_is": copy.deepcopy(base)}
+    experiments = {base_name: copy.deepcopy(base)}
     for key, change in changes.items():
         experiments[key] = copy.deepcopy(base)
         change(experiments[key])
