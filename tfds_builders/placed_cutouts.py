@@ -51,7 +51,11 @@ class PlacedCutouts(CarefulBuild):
         config = self.builder_config
         return self.dataset_info_from_configs(
             features=sky_features(
-                config.size, len(config.bands), classes=config.classes, object_types=config.object_types
+                config.size,
+                len(config.bands),
+                classes=config.classes,
+                object_types=config.object_types,
+                redshift_kinds=True,
             ),
             supervised_keys=("image", "label"),
             disable_shuffling=True,  # Grain shuffles
@@ -109,6 +113,7 @@ class PlacedCutouts(CarefulBuild):
             "dec_deg": float(columns["dec_deg"][row]),
             "redshift": np.float32(columns["redshift"][row]),
             "m500c_msun": np.float32(columns["m500c_msun"][row]),
+            "redshift_kind": str(columns["redshift_kind"][row]) or "unknown",
             "object_id": row,
             "sky_block": int(columns["sky_block"][row]),
         }

@@ -189,8 +189,9 @@ def predictions_table(columns: dict[str, np.ndarray], features, class_names) -> 
     if scores.ndim == 3:
         scores, spread = mean_and_spread(np.moveaxis(scores, 1, 0))
     table = Table({name: values for name, values in columns.items() if values.ndim == 1})
-    if "object_type" in table.colnames:
-        table["object_type"] = np.asarray(features["object_type"].names)[table["object_type"]]
+    for name in ("object_type", "redshift_kind"):
+        if name in table.colnames:
+            table[name] = np.asarray(features[name].names)[table[name]]
     if len(class_names) == 2:
         table["score"] = scores[:, 1]
     else:

@@ -17,5 +17,6 @@ from clusterjax.sweeps import one_change_each
 
 def get_config(variant: str = "") -> SweepConfig:
     sweep = one_change_each("fusion", variant, joint_from_scratch("joint_ir_mw"), PARENTS, base_name="joint")
+    sweep.experiments["joint"] = sweep.experiments.pop("joint")  # last: the parents first
     sweep.fused = tuple(PARENTS)
     return sweep
