@@ -47,9 +47,9 @@ def joint_from_scratch(name: str) -> ExperimentConfig:
         model=ModelConfig("two_branch", branches),
         # Whole pixels are 2.75" in the one and 0.5' in the other: images move against each other by less than a beam.
         augment=AugmentConfig(rotation_deg=0.0, quarter_turns=True, flip=True, shift_fraction=1 / 64),
-        lr_range=LrRangeConfig(num_steps=200, multiplier=4.0),
+        lr_range=LrRangeConfig(num_steps=100, multiplier=4.0),
         optim=OptimConfig(schedule="cosine", warmup_epochs=0.25),
-        training=TrainingConfig(num_epochs=4, global_batch_size=64, early_stop_patience=None),
+        training=TrainingConfig(num_epochs=3, global_batch_size=64, early_stop_patience=None),
         evaluation=EvaluationConfig(sky_density_per_deg2=dict(JOINT_DENSITIES)),
     )
 
