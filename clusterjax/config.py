@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.knobs import InfraredSky, MicrowaveSky, XrayOpticalSky
+from clusterjax.simulation.knobs import InfraredSky, JointSky, MicrowaveSky, SharedHaloes, XrayOpticalSky
 
 # Half clusters, the rest random sky and objects that could be taken for a cluster.
 INFRARED_FRACTIONS = {
@@ -34,6 +34,21 @@ MICROWAVE_FRACTIONS = {
     "group": 0.05,
     "cmb_extremum": 0.02,
     "near_miss": 0.05,
+}
+# Of both: what is taken for a cluster in the one looks otherwise in the other.
+JOINT_FRACTIONS = {
+    "cluster": 0.5,
+    "random": 0.22,
+    "galaxy": 0.03,
+    "star": 0.03,
+    "agn": 0.04,
+    "group": 0.06,
+    "pair": 0.02,
+    "bright_star": 0.02,
+    "radio": 0.02,
+    "dusty": 0.01,
+    "cmb_extremum": 0.02,
+    "near_miss": 0.03,
 }
 XRAY_FRACTIONS = {
     "low_z_cluster": 0.25,
@@ -71,7 +86,7 @@ class SurveyConfig:
 class DataConfig:
     """The data set and how it reaches the network."""
 
-    builder: str = "ir_cutouts"  # or microwave_cutouts, xray_optical_cutouts, map_cutouts, labelled_images
+    builder: str = "ir_cutouts"  # or microwave_, joint_, xray_optical_, map_cutouts, labelled_images
     data_dir: str = "runs/datasets"
     num_train: int = 12_000  # cutouts to simulate, per split
     num_validation: int = 2_000
@@ -115,6 +130,7 @@ class DataConfig:
     input_size: int | None = None  # the network's input, pixels a side; None: as many as it sees
     stretch: str = "asinh"  # linear, asinh or log
     softening: float = 1.0  # the stretch turns from linear to logarithmic at this many robust sigma
+    band_softening: dict[str, float] = dataclasses.field(default_factory=dict)  # of these bands, in place of it
     subtract_median: bool = True  # of each cutout and band, as unWISE and the simulation do
     # Instead of it, the mean of so many pixels a side (odd) about each pixel; cutouts lose a border of half as many.
     background_pixels: int | None = None
@@ -284,6 +300,7 @@ class ExperimentConfig:
     simulation: InfraredSky = dataclasses.field(default_factory=InfraredSky)  # of ir_cutouts
     microwave: MicrowaveSky = dataclasses.field(default_factory=MicrowaveSky)  # of microwave_cutouts
     xray_optical: XrayOpticalSky = dataclasses.field(default_factory=XrayOpticalSky)  # of xray_optical_cutouts
+    joint: SharedHaloes = dataclasses.field(default_factory=SharedHaloes)  # of joint_cutouts, with both skies' knobs
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
@@ -294,7 +311,7 @@ class ExperimentConfig:
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     @property
-    def sky(self) -> InfraredSky | MicrowaveSky | XrayOpticalSky | None:
+    def sky(self) -> InfraredSky | MicrowaveSky | XrayOpticalSky | JointSky | None:
         """The simulated sky that the data set is drawn from; None for a data set that is not simulated."""
         if self.data.survey.service:
             return None
@@ -302,6 +319,7 @@ class ExperimentConfig:
             "ir_cutouts": self.simulation,
             "microwave_cutouts": self.microwave,
             "xray_optical_cutouts": self.xray_optical,
+            "joint_cutouts": JointSky(self.simulation, self.microwave, self.joint),
         }
         return skies.get(self.data.builder)
 
@@ -313,6 +331,7 @@ class SweepConfig:
     name: str
     experiments: dict[str, ExperimentConfig]
     common: dict[str, Any] = dataclasses.field(default_factory=dict)  # in all of them: {"training.num_members": 3}
+    fused: tuple[str, ...] = ()  # experiments on the same cutouts, whose scores are fused before all are compared
 
     def resolve(self) -> dict[str, ExperimentConfig]:
         """The experiments with what they have in common. Raises InputError for a field that they do not have."""

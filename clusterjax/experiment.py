@@ -38,6 +38,7 @@ class DatasetFacts:
     preprocess: Preprocess
     pixel_scale_arcsec: float | None = None
     units: str = ""
+    band_scales_arcsec: tuple[float, ...] = ()  # of the data set's bands, where they differ: no map has them all
 
     def to_dict(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -50,6 +51,7 @@ class DatasetFacts:
                 **values,
                 "class_names": tuple(values["class_names"]),
                 "bands": tuple(values["bands"]),
+                "band_scales_arcsec": tuple(values.get("band_scales_arcsec", ())),
                 "preprocess": Preprocess.from_dict(values["preprocess"]),
             }
         )
@@ -88,6 +90,7 @@ def dataset_facts(config: ExperimentConfig, builder) -> DatasetFacts:
         preprocess=preprocess,
         pixel_scale_arcsec=metadata.get("pixel_scale_arcsec"),
         units=metadata.get("units", ""),
+        band_scales_arcsec=tuple(metadata.get("band_scales_arcsec", ())),
     )
 
 

@@ -19,8 +19,11 @@ from clusterjax.errors import InputError
 
 JOBS = (
     "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "export", "pack",
-    "cross_validate", "compare",
+    "cross_validate", "compare", "fuse",
 )  # fmt: skip
+
+# Jobs of several finished runs, and where their results go
+_OF_RUNS = {"compare": "runs/comparison", "fuse": "runs/fused"}
 
 
 class _DictParser(flags.ArgumentParser):
@@ -48,8 +51,8 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _JOB = flags.DEFINE_enum(
     "job", "all", JOBS,
-    "What to do; all does the others but the last four in turn and skips what is done. "
-    "compare RUN RUN ...: of finished runs.",
+    "What to do; all does the others but the last five in turn and skips what is done. "
+    "compare RUN RUN ...: of finished runs; fuse RUN RUN ...: one of their scores, on the same cutouts.",
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
@@ -84,7 +87,7 @@ _WITH_CHECKPOINT = ("evaluate", "explain", "scan", "export", "pack")
 
 
 def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1 and _JOB.value not in ("compare", "scan"):
+    if len(argv) > 1 and _JOB.value not in (*_OF_RUNS, "scan"):
         raise InputError(f"unexpected arguments {list(argv[1:])}; options start with --")
     # XLA prints the machine's features at each start otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -116,9 +119,10 @@ def main(argv: Sequence[str]) -> None:
         )
     elif any(value is not None for value in (_COORDINATOR.value, _NUM_HOSTS.value, _HOST_INDEX.value)):
         raise InputError("--coordinator, --num_hosts and --host_index need --distributed")
-    if _JOB.value == "compare":
-        workdir = "runs/comparison" if _WORKDIR.value is None else _WORKDIR.value
-        jobs.compare([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir))
+    if _JOB.value in _OF_RUNS:
+        workdir = _OF_RUNS[_JOB.value] if _WORKDIR.value is None else _WORKDIR.value
+        of_runs = {"compare": jobs.compare, "fuse": jobs.fuse}[_JOB.value]
+        of_runs([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir))
         return
     config = _CONFIG.value
     if config is None and checkpoint is None and not images:
@@ -130,7 +134,7 @@ def main(argv: Sequence[str]) -> None:
         if checkpoint or images or _CATALOGUE.value:
             raise InputError("a sweep takes no --checkpoint, --map or --catalogue; its experiments have their own")
         workdir = pathlib.Path("runs") / config.name if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value)
-        jobs.sweep(_JOB.value, config.resolve(), workdir)
+        jobs.sweep(_JOB.value, config.resolve(), workdir, fused=config.fused)
         return
     jobs.run(
         _JOB.value,

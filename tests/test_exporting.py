@@ -1,5 +1,6 @@
 """The exported file: used without clusterjax, it gives the scores of the Python interface."""
 
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -98,3 +99,12 @@ def test_trial_images_are_of_all_kinds():
     with_it = network.member_scores()(*weights, jnp.asarray(images))
     without = network.member_scores(preprocess=False)(*weights, jnp.nan_to_num(images))
     assert np.abs(with_it - without).max() > 0.1
+
+
+def test_dropout_is_refused(tmp_path):
+    network = untrained_networks(1)[0]
+    evaluation = dataclasses.replace(network.config.evaluation, dropout_samples=5)
+    network = dataclasses.replace(network, config=dataclasses.replace(network.config, evaluation=evaluation))
+    with pytest.raises(InputError, match="dropout_samples=5: a file draws nothing at random; export with 0"):
+        export_to(tmp_path, network)
+    assert not (tmp_path / "export").exists()

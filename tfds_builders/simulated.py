@@ -95,8 +95,10 @@ class SimulatedConfig(tfds.core.BuilderConfig):
 _ADDED = (("profile", "arnaud"), ("tsz_cib_correlation", 0.0), ("cirrus_scatter", 0.0))
 
 
-def _plain(value: Any) -> bool | str | float | list:
+def _plain(value: Any) -> bool | str | float | list | dict:
     """1 and 1.0 are the same sky."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
     return value if isinstance(value, bool | str) else float(value)
@@ -118,6 +120,8 @@ class SimulatedCutouts(CarefulBuild):
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
         simulation = simulation_of(config.sky)
+        scales = simulation.band_scales_arcsec
+        resampled = config.simulated_size / config.stored_size
         return self.dataset_info_from_configs(
             features=sky_features(
                 config.stored_size,
@@ -132,7 +136,9 @@ class SimulatedCutouts(CarefulBuild):
             metadata=tfds.core.MetadataDict(
                 {
                     "bands": list(simulation.bands),
-                    "pixel_scale_arcsec": simulation.pixel_scale_arcsec * config.simulated_size / config.stored_size,
+                    # None where bands have several: they cannot be cut from one map.
+                    "pixel_scale_arcsec": None if scales else simulation.pixel_scale_arcsec * resampled,
+                    **({"band_scales_arcsec": list(scales)} if scales else {}),
                     "positive_class": POSITIVE_TYPE,
                     "units": simulation.units,
                     # Pixels of 8 bits are pictures, to be shown as they are.

@@ -5,7 +5,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 
@@ -19,6 +19,7 @@ from clusterjax.jobs.cross_validation import cross_validate
 from clusterjax.jobs.data_card import write_data_card
 from clusterjax.jobs.explaining import explain
 from clusterjax.jobs.exporting import export
+from clusterjax.jobs.fusing import fuse as fuse
 from clusterjax.jobs.learning import build, find_learning_rate
 from clusterjax.jobs.members import train
 from clusterjax.jobs.packing import pack
@@ -96,9 +97,13 @@ def run(
         send(session)
 
 
-def sweep(job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathlib.Path) -> None:
+def sweep(
+    job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathlib.Path, *, fused: Sequence[str] = ()
+) -> None:
     """Do ``job`` for each experiment, in a folder of ``workdir`` named after it; ``all``: train, evaluate and compare.
 
+    The scores of the experiments ``fused`` are fused, into further folders, before all are compared. An experiment
+    whose ``model.pretrained`` is the name of one before it begins with that one's weights.
     What is done is skipped, and an experiment that cannot be done is left out, so that the others still are. Raises
     InputError at the end, with the reasons, if there was one.
     """
@@ -108,6 +113,7 @@ def sweep(job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathli
     for number, (name, experiment) in enumerate(experiments.items(), start=1):
         say(f"{name}: {number} of {len(experiments)}")
         try:
+            experiment = _started_from(experiment, experiments, workdir)
             for part in parts:
                 run(part, experiment, workdir=workdir / name)
         except InputError as error:
@@ -117,8 +123,18 @@ def sweep(job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathli
     folders = [workdir / name for name in experiments]
     show_learning_rates(folders, workdir)
     evaluated = [folder for folder in folders if (folder / "evaluation" / "metrics.json").exists()]
+    if job in ("all", "evaluate") and fused and all(workdir / name in evaluated for name in fused):
+        evaluated += fuse([workdir / name for name in fused], workdir)
     if job in ("all", "evaluate") and len(evaluated) > 1:
         compare(evaluated, workdir / "comparison")
     if failures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise InputError(f"{len(failures)} of {len(experiments)} experiments failed: {reasons}")
+
+
+def _started_from(experiment: ExperimentConfig, experiments: Mapping[str, ExperimentConfig], workdir: pathlib.Path):
+    """With the path of the checkpoint, where its weights begin with those of another experiment."""
+    if experiment.model.pretrained not in experiments:
+        return experiment
+    model = dataclasses.replace(experiment.model, pretrained=str(workdir / experiment.model.pretrained))
+    return dataclasses.replace(experiment, model=model)

@@ -34,6 +34,11 @@ def export(session: Session) -> None:
     Raises InputError where the first does not, within :data:`TOLERANCE`. Why there is no ONNX, if so, is said.
     """
     network = session.trained_network()
+    if samples := session.config.evaluation.dropout_samples:
+        raise InputError(
+            f"config.evaluation.dropout_samples={samples}: a file draws nothing at random; export with 0, which drops "
+            "no unit, or train an ensemble (config.training.num_members), whose spread the file gives"
+        )
     folder = session.folder("export")
     say(f"exporting {network.source}")
     exported = export_network(network)
