@@ -141,7 +141,14 @@ def scan_classically(config: ExperimentConfig, observer, sky: SkyMap, size: int 
     return ProbabilityMap(score.reshape(grid.shape).astype(np.float32), valid, grid.wcs(sky.wcs), size, stride)
 
 
-def curve(search: SearchConfig, scans, smoothing: float | None, truth_mass_msun: float = 1e14) -> list[dict]:
+def curve(
+    search: SearchConfig,
+    scans,
+    smoothing: float | None,
+    truth_mass_msun: float = 1e14,
+    *,
+    complete_above_msun: float = COMPLETE_ABOVE_MSUN,
+) -> list[dict]:
     """Completeness and false rate over all maps at rising thresholds; matching as in the scan job.
 
     ``scans`` are (map of scores, truth, map of scores that says what was covered).
@@ -171,7 +178,7 @@ def curve(search: SearchConfig, scans, smoothing: float | None, truth_mass_msun:
         sources.append(matching.sources)
         area += covered.area_deg2
     detections, sources = vstack(found, metadata_conflicts="silent"), vstack(sources, metadata_conflicts="silent")
-    massive = sources[(sources["m500c_msun"] >= COMPLETE_ABOVE_MSUN) & sources["searched"]]
+    massive = sources[(sources["m500c_msun"] >= complete_above_msun) & sources["searched"]]
     points = []
     for cut in (*np.linspace(-1, 16, 171), 17.0):
         kept = detections["log_odds"] >= cut

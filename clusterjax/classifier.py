@@ -15,7 +15,7 @@ from clusterjax.config_checks import validate
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network, load_network
 from clusterjax.jobs.candidates import describe_candidates, read_catalogues
-from clusterjax.jobs.map_checks import warn_of_differences
+from clusterjax.jobs.map_checks import check_one_scale, warn_of_differences
 from clusterjax.jobs.scanning import search_map
 from clusterjax.parallel import make_mesh, replicated, split_along_batch
 from clusterjax.search.detect import find_detections
@@ -46,24 +46,34 @@ class Classifier:
 
     It works on all devices there are. Images go to them ``batch_size`` at a time (rounded up to a multiple of the
     number of devices), the last batch filled up, so that one program is compiled and memory is bounded.
+
+    With ``dropout_samples`` (None: the config's ``evaluation.dropout_samples``) scores are the mean of so many passes
+    of each network with other units dropped, and have a spread; which units, depends on an image's place in the batch.
     """
 
-    def __init__(self, network: Network, *, batch_size: int = 64):
+    def __init__(self, network: Network, *, batch_size: int = 64, dropout_samples: int | None = None):
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} must be 1 or more")
+        own = network.config.evaluation.dropout_samples
+        self._dropout_samples = own if dropout_samples is None else dropout_samples
+        if self._dropout_samples < 0:
+            raise InputError(f"dropout_samples={dropout_samples} must be 0 or above")
         self.network = network
         self._mesh = make_mesh()
         self._batch_size = self._share(batch_size)
         self._member_scores = None
 
     @classmethod
-    def load(cls, checkpoint: str | os.PathLike, *, batch_size: int = 64) -> "Classifier":
+    def load(
+        cls, checkpoint: str | os.PathLike, *, batch_size: int = 64, dropout_samples: int | None = None
+    ) -> "Classifier":
         """Of a workdir, its ``checkpoints`` folder or one step's folder; the workdir of an ensemble gives all members.
 
         Nothing but the checkpoint is read. Raises :class:`~clusterjax.errors.InputError` where there is none, or it
         cannot be read.
         """
-        return cls(load_network(checkpoint, make_mesh()), batch_size=batch_size)
+        network = load_network(checkpoint, make_mesh())
+        return cls(network, batch_size=batch_size, dropout_samples=dropout_samples)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -114,7 +124,7 @@ class Classifier:
         """Scores in [0, 1] (float32, uncalibrated) of raw ``images`` (image, y, x, band) in the data set's units.
 
         Of two classes (image,): the score of ``class_names[1]``; of more (image, class). An ensemble's are the mean of
-        its members'; with ``return_spread``, (scores, their standard deviation over the members). With
+        its members'; with ``return_spread``, (scores, their standard deviation over members and dropout). With
         ``nan_is_missing``, pixels that are not finite count as not measured: the network sees an average pixel there,
         as at the holes of a map.
 
@@ -123,10 +133,10 @@ class Classifier:
         """
         images = np.asarray(images)
         self._check(images, nan_is_missing)
-        if return_spread and self.num_members == 1:
+        if return_spread and self.num_members == 1 and not self._dropout_samples:
             raise InputError(
                 f"return_spread=True needs an ensemble; {self.network.source or 'this'} is one network (train with "
-                "config.training.num_members=5)"
+                "config.training.num_members=5, or give dropout_samples=20)"
             )
         parts = [self._score_batch(images[begin : begin + self._batch_size]) for begin in self._begins(images)]
         mean, spread = (np.concatenate(planes) for planes in zip(*parts, strict=True))
@@ -157,13 +167,14 @@ class Classifier:
             stride=stride, method=method, positive_class=positive_class, min_valid_fraction=min_valid_fraction
         )
         search.batch_size = self._share(search.batch_size)
+        check_one_scale(self.network)
         if not isinstance(sky, SkyMap | MapReader):
             paths = [sky] if isinstance(sky, str | os.PathLike) else list(sky)
             sky = open_map(paths, bands=self.bands, pixel_scale_arcsec=self.pixel_scale_arcsec)
         elif tuple(sky.bands) != self.bands:
             raise InputError(f"the map has the bands {', '.join(sky.bands)}; the network needs {', '.join(self.bands)}")
         warn_of_differences(sky, self.network)
-        return search_map(self.network, sky, search, self._mesh)
+        return search_map(self.network, sky, search, self._mesh, dropout_samples=self._dropout_samples)
 
     def find(
         self,
@@ -232,7 +243,7 @@ class Classifier:
         if self._member_scores is None:
             everywhere = replicated(self._mesh)
             self._member_scores = jax.jit(
-                self.network.member_scores(),
+                self.network.member_scores(dropout_samples=self._dropout_samples),
                 in_shardings=(everywhere, everywhere, split_along_batch(self._mesh)),
                 out_shardings=everywhere,
             )

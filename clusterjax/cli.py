@@ -1,6 +1,6 @@
 """The command ``clusterjax JOB ...``: ``python -m clusterjax.main --job=JOB ...`` in fewer words, with help.
 
-``models``, ``pretrained`` and ``kosiba2020`` run the modules of that name.
+``clusterjax JOB NAME`` is ``--config=NAME``, and ``clusterjax scan MAP`` is ``--map=MAP``. Some commands run a module.
 """
 
 import difflib
@@ -14,43 +14,53 @@ MODULES = {
     "models": "clusterjax.models",
     "pretrained": "clusterjax.models.pretrained",
     "kosiba2020": "clusterjax.kosiba2020",
+    "configs": "clusterjax.config_files",
+    "networks": "clusterjax.networks",
+    "completion": "clusterjax.completion",
 }
+_TAKE_PATHS = ("compare", "scan")  # runs, maps; the others an experiment
 # Of each command: what it does, then examples.
 COMMANDS = {
     "all": (
         "Data set, learning rate, training, evaluation, explanations, scan and report; what is done is skipped.",
-        "clusterjax all --config=configs/alexnet_ir.py",
-        "clusterjax all --config=configs/alexnet_ir.py:smoke --workdir=runs/try",
+        "clusterjax all alexnet_ir",
+        "clusterjax all alexnet_ir:smoke --workdir=runs/try",
+        "clusterjax all --config=my_config.py --config.training.num_epochs=12",
     ),
-    "build": ("The data set of a config, and its data card.", "clusterjax build --config=configs/alexnet_ir.py"),
+    "build": ("The data set of a config, and its data card.", "clusterjax build alexnet_ir"),
     "lr_range_test": (
         "Finds the learning rate that training then uses.",
-        "clusterjax lr_range_test --config=configs/alexnet_ir.py",
+        "clusterjax lr_range_test alexnet_ir",
     ),
     "train": (
         "Trains; stopped, the same command goes on.",
-        "clusterjax train --config=configs/networks_ir.py:resnet18",
-        "clusterjax train --config=configs/alexnet_ir.py --config.training.num_members=5 --workdir=runs/ensemble",
+        "clusterjax train networks_ir:resnet18",
+        "clusterjax train alexnet_ir --config.training.num_members=5 --workdir=runs/ensemble",
     ),
     "evaluate": (
         "Scores and probabilities of every cutout, and all figures.",
-        "clusterjax evaluate --config=configs/alexnet_ir.py",
+        "clusterjax evaluate alexnet_ir",
         "clusterjax evaluate --checkpoint=runs/alexnet_ir --workdir=runs/again",
     ),
-    "explain": ("What the network looks at.", "clusterjax explain --config=configs/alexnet_ir.py"),
+    "explain": ("What the network looks at.", "clusterjax explain alexnet_ir"),
     "scan": (
         "A map into a probability map and a table of candidates.",
-        "clusterjax scan --checkpoint=runs/alexnet_ir --workdir=runs/my_map --map=w1.fits --map=w2.fits",
-        "clusterjax scan --checkpoint=runs/alexnet_ir --workdir=runs/my_map --map=map.fits --catalogue=psz2=FILE",
+        "clusterjax scan map.fits",
+        "clusterjax scan f098.fits f150.fits f220.fits --network=microwave --catalogue=psz2=FILE",
+        "clusterjax scan w1.fits w2.fits --checkpoint=runs/alexnet_ir --workdir=runs/my_map",
     ),
-    "report": ("The run on one page, report/index.html.", "clusterjax report --config=configs/alexnet_ir.py"),
+    "report": ("The run on one page, report/index.html.", "clusterjax report alexnet_ir"),
     "export": (
         "The network as one file that needs jax alone.",
         "clusterjax export --checkpoint=runs/alexnet_ir --workdir=runs/alexnet_ir",
     ),
+    "pack": (
+        "The network as a few small files that scan and Python take: packed/, with its model card.",
+        "clusterjax pack --checkpoint=runs/search_ir --workdir=runs/search_ir",
+    ),
     "cross_validate": (
         "Folds of whole sky blocks.",
-        "clusterjax cross_validate --config=configs/alexnet_ir.py --config.training.num_folds=5",
+        "clusterjax cross_validate alexnet_ir --config.training.num_folds=5",
     ),
     "compare": ("Finished runs side by side.", "clusterjax compare runs/alexnet_ir runs/baseline_ir"),
     "models": ("Lists the networks.", "clusterjax models", "clusterjax models resnet18 vit_b16"),
@@ -62,13 +72,28 @@ COMMANDS = {
         "All tables of Kosiba et al. (2020) on simulated data.",
         "clusterjax kosiba2020 --workdir=runs/kosiba2020 --smoke",
     ),
+    "configs": (
+        "Lists the shipped configs; with a name, prints that file, to be changed.",
+        "clusterjax configs",
+        "clusterjax configs search_ir > my_search.py",
+    ),
+    "networks": (
+        "Lists the trained networks that come along; with a name, prints its model card.",
+        "clusterjax networks",
+        "clusterjax networks infrared",
+    ),
+    "completion": (
+        "A script that completes commands, options and names in bash, zsh or fish.",
+        'eval "$(clusterjax completion bash)"',
+    ),
 }
 _OPTIONS = """Options:
-  --config=FILE.py[:VARIANT]  the experiment; the shipped ones are in configs/
+  --config=NAME[:VARIANT]     the experiment: one that clusterjax configs lists, or a file; the first argument too
   --config.x.y=VALUE          another value of a field of clusterjax/config.py
   --workdir=FOLDER            where results go (runs/NAME)
-  --checkpoint=PATH           a trained network: a workdir, or a checkpoint (evaluate, explain, scan, export)
-  --map=FILE                  a map with all bands, or one a band, repeated (scan)
+  --checkpoint=PATH           a trained network: a workdir, or a checkpoint (evaluate, explain, scan, export, pack)
+  --network=NAME              one that clusterjax networks lists (likewise); without, scan chooses by the map's bands
+  --map=FILE                  a map with all bands, or one a band, repeated (scan); plain arguments too
   --catalogue=[NAME=]FILE     known objects to match with, repeated (scan)
   --samp                      then send the results to TOPCAT, Aladin or DS9
   --distributed               join the other hosts first
@@ -100,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if any(argument.lstrip("-").partition("=")[0] == "job" for argument in rest):
         _fail(f"the job is {command}; leave out --job")
+    if command not in _TAKE_PATHS and rest and not rest[0].startswith("-"):
+        rest[0] = f"--config={rest[0]}"
     from clusterjax.main import start  # only now: it takes a second
 
     start(["clusterjax", f"--job={command}", *rest])
@@ -117,8 +144,10 @@ def help_text() -> str:
             "",
             *lines,
             "",
-            "Begin with one minute on a simulated sky, then look at what clusterjax all --help says:",
-            "  " + "clusterjax all --config=configs/alexnet_ir.py:smoke",
+            "Begin with one minute on a simulated sky:",
+            "  clusterjax all alexnet_ir:smoke     # the whole way, to runs/alexnet_ir_smoke/report/index.html",
+            "  clusterjax scan map.fits            # then a map of your own, with a network that comes along",
+            "What the commands take: clusterjax COMMAND --help",
         ]
     )
 

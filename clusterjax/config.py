@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.knobs import InfraredSky, MicrowaveSky, XrayOpticalSky
+from clusterjax.simulation.knobs import InfraredSky, JointSky, MicrowaveSky, SharedHaloes, XrayOpticalSky
 
 # Half clusters, the rest random sky and objects that could be taken for a cluster.
 INFRARED_FRACTIONS = {
@@ -34,6 +34,21 @@ MICROWAVE_FRACTIONS = {
     "group": 0.05,
     "cmb_extremum": 0.02,
     "near_miss": 0.05,
+}
+# Of both: what is taken for a cluster in the one looks otherwise in the other.
+JOINT_FRACTIONS = {
+    "cluster": 0.5,
+    "random": 0.22,
+    "galaxy": 0.03,
+    "star": 0.03,
+    "agn": 0.04,
+    "group": 0.06,
+    "pair": 0.02,
+    "bright_star": 0.02,
+    "radio": 0.02,
+    "dusty": 0.01,
+    "cmb_extremum": 0.02,
+    "near_miss": 0.03,
 }
 XRAY_FRACTIONS = {
     "low_z_cluster": 0.25,
@@ -72,7 +87,7 @@ class SurveyConfig:
 class DataConfig:
     """The data set and how it reaches the network."""
 
-    builder: str = "ir_cutouts"  # or microwave_cutouts, xray_optical_cutouts, map_cutouts, labelled_images
+    builder: str = "ir_cutouts"  # or microwave_, joint_, xray_optical_, map_cutouts, labelled_images
     data_dir: str = "runs/datasets"
     num_train: int = 12_000  # cutouts to simulate, per split
     num_validation: int = 2_000
@@ -88,12 +103,14 @@ class DataConfig:
     # xray_optical_cutouts only
     # or volunteers (their weighted votes), volunteers_unweighted, volunteers_dawid_skene: in training and validation
     labels: str = "experts"
-    # Of kosiba2020's PNGs; what the network sees are xray_optical.channels
-    archive_channels: tuple[str, ...] = ("zero", "optical", "xray")
+    # Of kosiba2020's PNGs, zero, xray and optical in their order; empty: told from the pictures. What the network sees
+    # are xray_optical.channels
+    archive_channels: tuple[str, ...] = ()
     # labelled_images only; of kosiba2020, the archive itself
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
     crop_pixels: int | None = None  # of each image's middle that are kept, a side, before any resampling; None: all
-    image_size: int | None = None  # pixels a side that images are resampled to; None: the size of the first image
+    # Pixels a side that images are resampled to, of simulated xray_optical_cutouts too; None: as the first image is
+    image_size: int | None = None
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
     skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
@@ -114,6 +131,7 @@ class DataConfig:
     input_size: int | None = None  # the network's input, pixels a side; None: as many as it sees
     stretch: str = "asinh"  # linear, asinh or log
     softening: float = 1.0  # the stretch turns from linear to logarithmic at this many robust sigma
+    band_softening: dict[str, float] = dataclasses.field(default_factory=dict)  # of these bands, in place of it
     subtract_median: bool = True  # of each cutout and band, as unWISE and the simulation do
     # Instead of it, the mean of so many pixels a side (odd) about each pixel; cutouts lose a border of half as many.
     background_pixels: int | None = None
@@ -283,6 +301,7 @@ class ExperimentConfig:
     simulation: InfraredSky = dataclasses.field(default_factory=InfraredSky)  # of ir_cutouts
     microwave: MicrowaveSky = dataclasses.field(default_factory=MicrowaveSky)  # of microwave_cutouts
     xray_optical: XrayOpticalSky = dataclasses.field(default_factory=XrayOpticalSky)  # of xray_optical_cutouts
+    joint: SharedHaloes = dataclasses.field(default_factory=SharedHaloes)  # of joint_cutouts, with both skies' knobs
     augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
@@ -293,7 +312,7 @@ class ExperimentConfig:
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
 
     @property
-    def sky(self) -> InfraredSky | MicrowaveSky | XrayOpticalSky | None:
+    def sky(self) -> InfraredSky | MicrowaveSky | XrayOpticalSky | JointSky | None:
         """The simulated sky that the data set is drawn from; None for a data set that is not simulated."""
         if self.data.survey.service:
             return None
@@ -301,6 +320,7 @@ class ExperimentConfig:
             "ir_cutouts": self.simulation,
             "microwave_cutouts": self.microwave,
             "xray_optical_cutouts": self.xray_optical,
+            "joint_cutouts": JointSky(self.simulation, self.microwave, self.joint),
         }
         return skies.get(self.data.builder)
 
@@ -312,6 +332,7 @@ class SweepConfig:
     name: str
     experiments: dict[str, ExperimentConfig]
     common: dict[str, Any] = dataclasses.field(default_factory=dict)  # in all of them: {"training.num_members": 3}
+    fused: tuple[str, ...] = ()  # experiments on the same cutouts, whose scores are fused before all are compared
 
     def resolve(self) -> dict[str, ExperimentConfig]:
         """The experiments with what they have in common. Raises InputError for a field that they do not have."""

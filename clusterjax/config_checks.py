@@ -44,6 +44,7 @@ _POSITIVE = (
     "search.flag_radius_arcmin",
     "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
     "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
+    "joint.mass_floor_msun", "joint.redshift_max", "joint.centre_sigma_arcmin",
     "xray_optical.exposure_ks", "xray_optical.flux_min_cgs", "xray_optical.flux_max_cgs",
     "xray_optical.core_radius_min_arcsec", "xray_optical.core_radius_max_arcsec", "xray_optical.psf_scale",
 )  # fmt: skip
@@ -60,6 +61,8 @@ _WITHIN = {
     "data.survey.negatives_per_object": (0.0, 100.0),
     "simulation.label_noise": (0.0, 0.5),
     "microwave.label_noise": (0.0, 0.5),
+    "joint.label_noise": (0.0, 0.5),
+    "joint.scatter_correlation": (-1.0, 1.0),
     "microwave.radio_in_clusters": (0.0, 1.0),
     "microwave.tsz_cib_correlation": (0.0, 1.0),
     "microwave.cirrus_scatter": (0.0, 2.0),
@@ -140,6 +143,9 @@ def _check_together(config: ExperimentConfig) -> None:
             f"config.lr_range.lr_max={config.lr_range.lr_max!r} must be above lr_min={config.lr_range.lr_min!r}"
         )
     _check_search(config.search)
+    for band, softening in config.data.band_softening.items():
+        if not softening > 0:
+            raise InputError(f"config.data.band_softening[{band!r}]={softening!r} must be above 0")
     if not all(isinstance(size, int | float) and size > 0 for size in config.data.matched_filter_arcmin):
         raise InputError(
             f"config.data.matched_filter_arcmin={config.data.matched_filter_arcmin!r} must be theta500 in arcmin, each "

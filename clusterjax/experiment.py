@@ -19,9 +19,11 @@ from clusterjax.filter_channels import with_matched_filters
 from clusterjax.models import create_model
 from clusterjax.models.pretrained import convert, flatten_names, read_weights, start_from
 from clusterjax.models.registry import model_entry
+from clusterjax.networks import find_network
 from clusterjax.training.checkpoint import Checkpoints, find_checkpoint
 from clusterjax.training.ensemble import MemberScores, make_dropout_scores, make_member_scores, member_of, stack_trees
 from clusterjax.training.optim import make_optimizer
+from clusterjax.training.packed import is_packed, read_about, read_packed
 from clusterjax.training.state import TrainState, create_state
 from clusterjax.training.step import make_predict
 
@@ -36,6 +38,7 @@ class DatasetFacts:
     preprocess: Preprocess
     pixel_scale_arcsec: float | None = None
     units: str = ""
+    band_scales_arcsec: tuple[float, ...] = ()  # of the data set's bands, where they differ: no map has them all
 
     def to_dict(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -48,6 +51,7 @@ class DatasetFacts:
                 **values,
                 "class_names": tuple(values["class_names"]),
                 "bands": tuple(values["bands"]),
+                "band_scales_arcsec": tuple(values.get("band_scales_arcsec", ())),
                 "preprocess": Preprocess.from_dict(values["preprocess"]),
             }
         )
@@ -86,6 +90,7 @@ def dataset_facts(config: ExperimentConfig, builder) -> DatasetFacts:
         preprocess=preprocess,
         pixel_scale_arcsec=metadata.get("pixel_scale_arcsec"),
         units=metadata.get("units", ""),
+        band_scales_arcsec=tuple(metadata.get("band_scales_arcsec", ())),
     )
 
 
@@ -179,28 +184,48 @@ MEMBERS = "members"  # the folder of a workdir that holds those of an ensemble, 
 def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) -> Network:
     """The network of a checkpoint, from the checkpoint alone: config and normalisation are in it.
 
-    The workdir of an ensemble gives all members that have a checkpoint. Raises InputError where it cannot be read, or
-    is of another model than ``expected``.
+    The workdir of an ensemble gives all members that have a checkpoint; a folder that the job ``pack`` wrote, or the
+    name of a network that clusterjax brings along, that one. Raises InputError where it cannot be read, or is of
+    another model than ``expected``.
     """
-    if (pathlib.Path(path) / MEMBERS).is_dir():
-        return _load_ensemble(pathlib.Path(path), mesh, expected)
+    path = find_network(path)
+    if is_packed(path):
+        return _load_packed(path, mesh, expected)
+    if (path / MEMBERS).is_dir():
+        return _load_ensemble(path, mesh, expected)
     folder, step = find_checkpoint(path)
     with Checkpoints(folder) as checkpoints:
         about = checkpoints.about(step)
         if not about or "config" not in about or "facts" not in about:
             raise InputError(f"checkpoint {folder / str(step)} was not written by clusterjax: it has no config")
         config, facts = from_json(json.dumps(about["config"])), DatasetFacts.from_dict(about["facts"])
-        # Through JSON, where a tuple is a list.
-        if expected is not None and from_json(to_json(expected)).model != config.model:
-            raise InputError(
-                f"checkpoint {folder / str(step)} is of model {_describe(config)}, the config asks for "
-                f"{_describe(expected)}; give the checkpoint's own config, or none"
-            )
+        _check_model(config, expected, folder / str(step))
         network, _ = create_network(config, facts, mesh, use_pretrained=False)
         weights: PyTree = {"params": network.state.params, "model_state": network.state.model_state}
         weights = checkpoints.restore(step, weights).state
     network.state = network.state.replace(**weights)
     return dataclasses.replace(network, step=step, source=str(folder / str(step)))
+
+
+def _load_packed(folder: pathlib.Path, mesh: Mesh, expected: ExperimentConfig | None) -> Network:
+    about = read_about(folder)
+    config, facts = from_json(json.dumps(about["config"])), DatasetFacts.from_dict(about["facts"])
+    _check_model(config, expected, folder)
+    network, _ = create_network(config, facts, mesh, use_pretrained=False)
+    num_members = about.get("num_members")
+    target: PyTree = {"params": network.state.params, "model_state": network.state.model_state}
+    weights = read_packed(folder, target, num_members=num_members, sha256=about["sha256"])
+    state = network.state.replace(**weights)
+    return dataclasses.replace(network, state=state, step=about["step"], source=str(folder), num_members=num_members)
+
+
+def _check_model(config: ExperimentConfig, expected: ExperimentConfig | None, where: pathlib.Path) -> None:
+    # Through JSON, where a tuple is a list.
+    if expected is not None and from_json(to_json(expected)).model != config.model:
+        raise InputError(
+            f"checkpoint {where} is of model {_describe(config)}, the config asks for {_describe(expected)}; give the "
+            "checkpoint's own config, or none"
+        )
 
 
 def _load_ensemble(workdir: pathlib.Path, mesh: Mesh, expected: ExperimentConfig | None) -> Network:

@@ -13,12 +13,17 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
+from clusterjax import networks
+from clusterjax.config_files import find_config
 from clusterjax.errors import InputError
 
 JOBS = (
-    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "export", "cross_validate",
-    "compare",
+    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "export", "pack",
+    "cross_validate", "compare", "fuse",
 )  # fmt: skip
+
+# Jobs of several finished runs, and where their results go
+_OF_RUNS = {"compare": "runs/comparison", "fuse": "runs/fused"}
 
 
 class _DictParser(flags.ArgumentParser):
@@ -46,17 +51,24 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _JOB = flags.DEFINE_enum(
     "job", "all", JOBS,
-    "What to do; all does the others but the last three in turn and skips what is done. "
-    "compare RUN RUN ...: of finished runs.",
+    "What to do; all does the others but the last five in turn and skips what is done. "
+    "compare RUN RUN ...: of finished runs; fuse RUN RUN ...: one of their scores, on the same cutouts.",
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     None,
-    "For evaluate, explain, scan and export: a workdir, its checkpoints folder, or one step's folder.",
+    "For evaluate, explain, scan, export and pack: a workdir, its checkpoints folder, one step's folder, or a folder "
+    "that pack wrote.",
+)
+_NETWORK = flags.DEFINE_enum(
+    "network", None, networks.NAMES, "Instead of --checkpoint, a network that clusterjax brings along."
 )
 _MAP = flags.DEFINE_multi_string(
-    "map", None, "For scan: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it)."
+    "map",
+    None,
+    "For scan: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it); "
+    "what comes without an option's name is a map too.",
 )
 _CATALOGUE = flags.DEFINE_multi_string(
     "catalogue", None, "For scan: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it)."
@@ -71,10 +83,11 @@ _HOST_INDEX = flags.DEFINE_integer("host_index", None, "With --coordinator: whic
 _HOSTS_TIMEOUT = flags.DEFINE_integer("hosts_timeout_s", 300, "With --distributed: how long hosts wait for each other.")
 
 USAGE_ERROR = 2
+_WITH_CHECKPOINT = ("evaluate", "explain", "scan", "export", "pack")
 
 
 def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1 and _JOB.value != "compare":
+    if len(argv) > 1 and _JOB.value not in (*_OF_RUNS, "scan"):
         raise InputError(f"unexpected arguments {list(argv[1:])}; options start with --")
     # XLA prints the machine's features at each start otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -83,8 +96,12 @@ def main(argv: Sequence[str]) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     absl_logging.get_absl_handler().addFilter(lambda record: "orbax" not in record.pathname)
     sys.unraisablehook = _leave_out_late_reads
-    if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "explain", "scan", "export"):
-        raise InputError(f"--checkpoint goes with --job=evaluate, explain, scan or export, not --job={_JOB.value}")
+    if _CHECKPOINT.value is not None and _NETWORK.value is not None:
+        raise InputError("--checkpoint and --network both name a network; give one of them")
+    checkpoint = _NETWORK.value if _CHECKPOINT.value is None else _CHECKPOINT.value
+    if checkpoint is not None and _JOB.value not in _WITH_CHECKPOINT:
+        raise InputError(f"--checkpoint goes with --job={', '.join(_WITH_CHECKPOINT)}, not --job={_JOB.value}")
+    images = (*argv[1:], *(_MAP.value or ())) if _JOB.value == "scan" else tuple(_MAP.value or ())
     if _CONFIG.value is not None:
         from clusterjax.config import SweepConfig
         from clusterjax.config_checks import validate
@@ -102,27 +119,29 @@ def main(argv: Sequence[str]) -> None:
         )
     elif any(value is not None for value in (_COORDINATOR.value, _NUM_HOSTS.value, _HOST_INDEX.value)):
         raise InputError("--coordinator, --num_hosts and --host_index need --distributed")
-    if _JOB.value == "compare":
-        workdir = "runs/comparison" if _WORKDIR.value is None else _WORKDIR.value
-        jobs.compare([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir))
+    if _JOB.value in _OF_RUNS:
+        workdir = _OF_RUNS[_JOB.value] if _WORKDIR.value is None else _WORKDIR.value
+        of_runs = {"compare": jobs.compare, "fuse": jobs.fuse}[_JOB.value]
+        of_runs([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir))
         return
     config = _CONFIG.value
-    if config is None and _CHECKPOINT.value is None:
+    if config is None and checkpoint is None and not images:
         raise InputError(
-            "give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate, explain, scan or export"
+            f"give --config=configs/NAME.py, or --checkpoint=PATH with --job={', '.join(_WITH_CHECKPOINT)}, or a map "
+            "to scan"
         )
     if config is not None and hasattr(config, "experiments"):
-        if _CHECKPOINT.value or _MAP.value or _CATALOGUE.value:
+        if checkpoint or images or _CATALOGUE.value:
             raise InputError("a sweep takes no --checkpoint, --map or --catalogue; its experiments have their own")
         workdir = pathlib.Path("runs") / config.name if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value)
-        jobs.sweep(_JOB.value, config.resolve(), workdir)
+        jobs.sweep(_JOB.value, config.resolve(), workdir, fused=config.fused)
         return
     jobs.run(
         _JOB.value,
         config,
         workdir=None if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value),
-        checkpoint=None if _CHECKPOINT.value is None else pathlib.Path(_CHECKPOINT.value),
-        images=tuple(_MAP.value or ()),
+        checkpoint=None if checkpoint is None else pathlib.Path(checkpoint),
+        images=images,
         catalogue=tuple(_CATALOGUE.value or ()),
         samp=_SAMP.value,
     )
@@ -130,11 +149,11 @@ def main(argv: Sequence[str]) -> None:
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """absl's parser, but a mistake in ``--config`` or one of its fields is one line without a traceback."""
-    for argument in argv[1:]:
-        name, _, value = argument.lstrip("-").partition("=")
-        path = value.rsplit(":", 1)[0] if ".py:" in value else value
-        if name == "config" and not pathlib.Path(path).is_file():
-            _fail(f"config file {path} does not exist; the shipped ones are in configs/")
+    try:
+        argv = [_with_config_found(argument) for argument in argv]
+    except InputError as error:
+        _fail(str(error))
+    flags.FLAGS.set_gnu_getopt(True)  # options may come after a map, or a run
     try:
         rest = flags.FLAGS(list(argv))
         if _CONFIG.value is not None:
@@ -150,6 +169,11 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         _fail(str(error))
     except Exception as error:  # a config file is a program: whatever it raises is the user's
         _fail(f"the config cannot be loaded: {type(error).__name__}: {error}")
+
+
+def _with_config_found(argument: str) -> str:
+    name, _, value = argument.lstrip("-").partition("=")
+    return f"--config={find_config(value)}" if name == "config" else argument
 
 
 def _leave_out_late_reads(unraisable) -> None:

@@ -265,8 +265,10 @@ def shrink_to_smoke(config: ExperimentConfig) -> None:
     config.training.eval_batch_size = 64
     config.training.log_every_steps = 4
     config.evaluation.ceilings = False
+    config.evaluation.sky_density_per_deg2 = {}  # so few cutouts need not hold every type
     config.lr_range.num_steps = min(config.lr_range.num_steps, 70)
-    config.microwave.mass_floor_msun = 1e15  # so massive that so few steps can learn something
+    # So massive that so few steps can learn something.
+    config.microwave.mass_floor_msun = config.joint.mass_floor_msun = 1e15
     config.explain.num_cutouts, config.explain.num_steps = 4, 8
     config.search.map_size = min(config.search.map_size, 512)
     config.search.stride = 16

@@ -19,12 +19,21 @@ OTHER_NETWORKS = (
     "vit_tiny", "wide_resnet101_2",
 )  # fmt: skip
 
+# For a smoke run: four steps of the whole networks are minutes of compilation and gigabytes of checkpoints.
+_FEWER_LAYERS = {
+    "vit_l16": {"depth": 2},
+    "spinalnet_vgg": {"stages": ((1, 64), (1, 128), (1, 256), (1, 512), (1, 512))},
+    "spinalnet_resnet": {"num_blocks": (1, 1, 1, 1)},
+    "spinalnet_efficientnet": {"depth": 0.3},
+    "spinalnet_densenet": {"num_layers": (2, 2, 2, 2)},
+}
+
 
 def all_networks(
     variant: str, wavelength: str, from_scratch: Callable[[str, ModelConfig], ExperimentConfig]
 ) -> SweepConfig:
     """The zoo on one sky: all networks; of the variant reference the nine of Fomicheva (2025), of small those for a
-    CPU, of smoke the nine in a few steps each."""
+    CPU, of smoke the nine in a few steps each, the deepest with fewer layers."""
     choices = {
         "": (*REFERENCE_NETWORKS, *OTHER_NETWORKS),
         "reference": REFERENCE_NETWORKS,
@@ -37,17 +46,23 @@ def all_networks(
         {name: any_network(name, wavelength, from_scratch) for name in names},
     )
     if variant == "smoke":
-        for experiment in sweep.experiments.values():
+        for name, experiment in sweep.experiments.items():
             shrink_to_steps(experiment)
+            experiment.model.kwargs |= _FEWER_LAYERS.get(name, {})
     return sweep
 
 
 def one_change_each(
-    name: str, variant: str, base: ExperimentConfig, changes: Mapping[str, Callable[[ExperimentConfig], None]]
+    name: str,
+    variant: str,
+    base: ExperimentConfig,
+    changes: Mapping[str, Callable[[ExperimentConfig], None]],
+    *,
+    base_name: str = "as_it_is",
 ) -> SweepConfig:
     """``base`` and, beside it, ``base`` with each change; the variant smoke takes a few steps each."""
     _choose(name, variant, {"": (), "smoke": ()})
-    experiments = {"as_it_is": copy.deepcopy(base)}
+    experiments = {base_name: copy.deepcopy(base)}
     for key, change in changes.items():
         experiments[key] = copy.deepcopy(base)
         change(experiments[key])

@@ -5,8 +5,8 @@
 The scan shares the convolutions between windows. As ``baseline_ir`` but for that: no padding, no median of each window
 subtracted, a stride of 4 pixels.
 
-Variants: ``:cnn_mlp`` (that network, pooled to 2x2 with a narrower perceptron, which each window pays for by itself)
-and ``:smoke``.
+Variants: ``:cnn_mlp`` (that network, pooled to 2x2 with a narrower perceptron, which each window pays for by itself),
+``:small`` (a quarter of the weights: the network "infrared" that clusterjax brings along) and ``:smoke``.
 """
 
 from clusterjax.config import ExperimentConfig, ModelConfig, apply_variant
@@ -15,10 +15,15 @@ from clusterjax.recipes import infrared_search, shrink_to_smoke
 
 def get_config(variant: str = "") -> ExperimentConfig:
     config = infrared_search("search_ir", ModelConfig("baseline"))
-    return apply_variant(config, variant, {"smoke": shrink_to_smoke, "cnn_mlp": use_cnn_mlp})
+    return apply_variant(config, variant, {"smoke": shrink_to_smoke, "cnn_mlp": use_cnn_mlp, "small": narrow})
 
 
 def use_cnn_mlp(config: ExperimentConfig) -> None:
     """Its perceptron sees 2x2 parts of the window."""
     config.model.name = "cnn_mlp"
     config.model.kwargs |= {"pool": 2, "head_kwargs": {"widths": (256, 128)}}
+
+
+def narrow(config: ExperimentConfig) -> None:
+    """Half the filters."""
+    config.model.kwargs |= {"widths": (16, 32, 64, 128)}

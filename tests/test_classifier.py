@@ -3,18 +3,22 @@
 import dataclasses
 import doctest
 import inspect
+import itertools
 import pathlib
 import re
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from astropy.table import Table
+from flax import nnx
 from untrained import ensemble_of, untrained_networks
 
 import clusterjax
 from clusterjax import classifier as classifier_module
 from clusterjax.classifier import Classifier
+from clusterjax.config import EvaluationConfig
 from clusterjax.data.loader import make_eval_loader
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
@@ -219,3 +223,39 @@ def test_everything_public_says_what_it_is():
     assert "Classifier" in dir(clusterjax)
     with pytest.raises(AttributeError, match="no attribute 'Clasifier'"):
         _ = clusterjax.Clasifier
+
+
+def test_dropout_samples(three_classes):
+    """The head drops half of its 4 features: the mean and the spread over all 16 ways are known."""
+    _, (member, _) = three_classes
+    images = np.random.default_rng(3).normal(size=(3, 10, 10, 2)) * 8
+    with pytest.raises(InputError, match="give dropout_samples=20"):
+        member.predict(images, return_spread=True)
+    number = 2000
+    mean, spread = Classifier(member.network, dropout_samples=number).predict(images, return_spread=True)
+    one = Classifier(member.network, dropout_samples=1).predict(images)
+    assert np.abs(one - member.predict(images)).max() > 0.01
+    model = nnx.merge(member.network.graphdef, member.network.state.params, member.network.state.model_state)
+    model.eval()
+    features = np.asarray(model.backbone(jnp.asarray(member.network.facts.preprocess(np.float32(images)))))
+    masks = 2.0 * np.array(list(itertools.product((0, 1), repeat=features.shape[1])))
+    logits = np.array([np.asarray(model.head.linear(jnp.asarray(features * mask, jnp.float32))) for mask in masks])
+    exact = np.exp(logits - logits.max(-1, keepdims=True))
+    exact /= exact.sum(-1, keepdims=True)
+    np.testing.assert_allclose(mean, exact.mean(0), atol=5 * 0.5 / np.sqrt(number))
+    np.testing.assert_allclose(spread, exact.std(0), atol=5 * 0.5 / np.sqrt(number))
+    from_config = dataclasses.replace(
+        member.network,
+        config=dataclasses.replace(member.network.config, evaluation=EvaluationConfig(dropout_samples=1)),
+    )
+    np.testing.assert_array_equal(Classifier(from_config).predict(images), one)
+    with pytest.raises(InputError, match="dropout_samples=-1 must be 0 or above"):
+        Classifier(member.network, dropout_samples=-1)
+
+
+def test_joint_networks_are_not_scanned(three_classes):
+    _, (member, _) = three_classes
+    facts = dataclasses.replace(member.network.facts, band_scales_arcsec=(2.75, 30.0))
+    joint = Classifier(dataclasses.replace(member.network, facts=facts))
+    with pytest.raises(InputError, match=r"bands with pixels of 2.75, 30.0 arcsec, which no one map has"):
+        joint.scan("nowhere.fits")

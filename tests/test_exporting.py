@@ -1,5 +1,6 @@
 """The exported file: used without clusterjax, it gives the scores of the Python interface."""
 
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -71,7 +72,8 @@ def test_used_elsewhere(num_members, tmp_path, capsys):
     given = about["inputs"][0]
     assert (given["bands"], given["units"], given["pixel_scale_arcsec"]) == (["W1", "W2"], "nMgy (Vega)", 2.75)
     assert about["validation"]["largest_difference"] <= about["validation"]["tolerance"] == 1e-5
-    assert sorted(path.name for path in folder.iterdir() if path.suffix != ".npy") == ["README.json", "model.stablehlo"]
+    names = ["README.json", "model.onnx", "model.stablehlo"]
+    assert sorted(path.name for path in folder.iterdir() if path.suffix != ".npy") == names
 
 
 def test_what_differs_from_the_model_is_not_written(tmp_path, monkeypatch):
@@ -97,3 +99,12 @@ def test_trial_images_are_of_all_kinds():
     with_it = network.member_scores()(*weights, jnp.asarray(images))
     without = network.member_scores(preprocess=False)(*weights, jnp.nan_to_num(images))
     assert np.abs(with_it - without).max() > 0.1
+
+
+def test_dropout_is_refused(tmp_path):
+    network = untrained_networks(1)[0]
+    evaluation = dataclasses.replace(network.config.evaluation, dropout_samples=5)
+    network = dataclasses.replace(network, config=dataclasses.replace(network.config, evaluation=evaluation))
+    with pytest.raises(InputError, match="dropout_samples=5: a file draws nothing at random; export with 0"):
+        export_to(tmp_path, network)
+    assert not (tmp_path / "export").exists()

@@ -54,6 +54,7 @@ class PlacedConfig(tfds.core.BuilderConfig):
             "object_type": object_type,
             **{name: float(row[name]) for name in ("ra_deg", "dec_deg")},
             **{name: np.float32(row[name]) for name in NUMBERS},
+            "redshift_kind": str(row["redshift_kind"]) or "unknown",
             **{name: int(row[name]) for name in ("object_id", "sky_block")},
         }
 
@@ -84,7 +85,11 @@ class PlacedCutouts(CarefulBuild):
         config = self.builder_config
         return self.dataset_info_from_configs(
             features=sky_features(
-                config.size, len(config.bands), classes=config.classes, object_types=config.object_types
+                config.size,
+                len(config.bands),
+                classes=config.classes,
+                object_types=config.object_types,
+                redshift_kinds=True,
             ),
             supervised_keys=("image", "label"),
             disable_shuffling=True,  # Grain shuffles

@@ -39,6 +39,7 @@ class Selection:
 def empty_rows(ra_deg: np.ndarray, dec_deg: np.ndarray) -> Table:
     """Positions as rows of type ``random``."""
     rows = Table({"ra_deg": ra_deg, "dec_deg": dec_deg, "object_type": np.full(len(ra_deg), EMPTY)})
+    rows["redshift_kind"] = np.full(len(ra_deg), "", "U4")
     for name in NUMBERS:
         rows[name] = np.full(len(ra_deg), np.nan)
     return rows

@@ -37,6 +37,7 @@ class SimulatedConfig(tfds.core.BuilderConfig):
     num_validation: int = 2_000
     num_test: int = 4_000
     simulated_size: int = 64
+    image_size: int | None = None  # pixels a side that pictures are then resampled to; None: as they are simulated
     object_fractions: dict[str, float] = dataclasses.field(default_factory=dict)
     seed: int = 0
     binary: bool = True
@@ -50,6 +51,11 @@ class SimulatedConfig(tfds.core.BuilderConfig):
             return LABELS
         drawn = (name for name in self.sky.object_types if self.object_fractions.get(name, 0.0) > 0)
         return tuple(dict.fromkeys(self.class_of(name) for name in drawn))
+
+    @property
+    def stored_size(self) -> int:
+        """Pixels a side of what the data set holds."""
+        return self.image_size or self.simulated_size
 
     def class_of(self, object_type: str) -> str:
         """Its class, where classes are not cluster and other."""
@@ -70,6 +76,7 @@ class SimulatedConfig(tfds.core.BuilderConfig):
             "num_validation": self.num_validation,
             "num_test": self.num_test,
             "simulated_size": self.simulated_size,
+            **({} if self.image_size is None else {"image_size": self.image_size}),
             "object_fractions": {name: float(self.object_fractions.get(name, 0.0)) for name in self.sky.object_types},
             "seed": self.seed,
             "sky": {
@@ -92,8 +99,10 @@ class SimulatedConfig(tfds.core.BuilderConfig):
 _ADDED = (("profile", "arnaud"), ("tsz_cib_correlation", 0.0), ("cirrus_scatter", 0.0))
 
 
-def _plain(value: Any) -> bool | str | float | list:
+def _plain(value: Any) -> bool | str | float | list | dict:
     """1 and 1.0 are the same sky."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
     return value if isinstance(value, bool | str) else float(value)
@@ -104,7 +113,7 @@ def simulated_examples(
 ) -> Iterator[dict]:
     """Examples ``indices`` of a split, wherever they are wanted."""
     for index in indices:
-        yield config.labelled(simulate_example(split, index, **recipe), labels, index)
+        yield config.labelled(simulate_example(split, index, image_size=config.image_size, **recipe), labels, index)
 
 
 class SimulatedCutouts(CarefulBuild):
@@ -115,9 +124,11 @@ class SimulatedCutouts(CarefulBuild):
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
         simulation = simulation_of(config.sky)
+        scales = simulation.band_scales_arcsec
+        resampled = config.simulated_size / config.stored_size
         return self.dataset_info_from_configs(
             features=sky_features(
-                config.simulated_size,
+                config.stored_size,
                 len(simulation.bands),
                 classes=config.classes,
                 object_types=config.sky.object_types,
@@ -129,7 +140,9 @@ class SimulatedCutouts(CarefulBuild):
             metadata=tfds.core.MetadataDict(
                 {
                     "bands": list(simulation.bands),
-                    "pixel_scale_arcsec": simulation.pixel_scale_arcsec,
+                    # None where bands have several: they cannot be cut from one map.
+                    "pixel_scale_arcsec": None if scales else simulation.pixel_scale_arcsec * resampled,
+                    **({"band_scales_arcsec": list(scales)} if scales else {}),
                     "positive_class": POSITIVE_TYPE,
                     "units": simulation.units,
                     # Pixels of 8 bits are pictures, to be shown as they are.
@@ -151,7 +164,7 @@ class SimulatedCutouts(CarefulBuild):
         config = self.builder_config
         count = getattr(config, f"num_{split}")
         examples = generate_in_parallel(
-            functools.partial(simulate_example, split, **self._recipe()),
+            functools.partial(simulate_example, split, image_size=config.image_size, **self._recipe()),
             range(count),
             num_processes=self.num_processes,
             description=f"Simulating {split}",
@@ -178,7 +191,7 @@ class SimulatedCutouts(CarefulBuild):
         if split == "train":
             self._levels: dict[str, Levels] = {}
             bands = self.info.metadata["bands"]
-            step = max(self.builder_config.simulated_size**2 // 64**2, 1)  # of large cutouts, evenly spaced pixels
+            step = max(self.builder_config.stored_size**2 // 64**2, 1)  # of large cutouts, evenly spaced pixels
             pixels = images.reshape(len(images), -1, images.shape[-1])[:, ::step]
             self.info.metadata["band_statistics"] = fit_band_statistics(pixels, bands).to_dict()
         self._levels[split] = [
@@ -232,7 +245,7 @@ class SimulatedCutouts(CarefulBuild):
         config = self.builder_config
         simulation = simulation_of(config.sky)
         count = config.num_train + config.num_validation + config.num_test
-        return count * (config.simulated_size**2 * len(simulation.bands) * np.dtype(simulation.dtype).itemsize + 1000)
+        return count * (config.stored_size**2 * len(simulation.bands) * np.dtype(simulation.dtype).itemsize + 1000)
 
 
 def make_simulated_builder(builder_class: type, config: DataConfig, sky: Sky):
@@ -244,6 +257,7 @@ def make_simulated_builder(builder_class: type, config: DataConfig, sky: Sky):
         num_validation=config.num_validation,
         num_test=config.num_test,
         simulated_size=config.simulated_size,
+        image_size=config.image_size,
         object_fractions=dict(config.object_fractions),
         seed=config.seed,
         binary=config.binary,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from clusterjax.data.resize import resize_images
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.skies import Sky, simulation_of
 from clusterjax.sky.regions import sample_positions
@@ -30,11 +31,13 @@ def simulate_example(
     sky: Sky,
     object_fractions: Mapping[str, float],
     size: int,
+    image_size: int | None = None,
 ) -> dict:
     """Example ``index`` of ``split``: the data set's features. Depends on the arguments and nothing else.
 
     Positions keep the cutout's half-diagonal from the border of their sky block, so that cutouts of two splits never
-    overlap. The image is that of a field drawn for it alone, wherever it lies.
+    overlap. The image is that of a field drawn for it alone, wherever it lies; of ``size`` pixels a side, resampled to
+    ``image_size`` if that is given (antialiased; pictures of 8 bits stay such).
     """
     split_id = SPLITS.index(split)
     rng, (ra_deg, dec_deg, block), cutout = _draw(split, index, seed, sky, object_fractions, size)
@@ -43,7 +46,7 @@ def simulate_example(
     if rng.random() < sky.label_noise and split == "train":
         label = 1 - label
     return {
-        "image": cutout.image,
+        "image": cutout.image if image_size is None else _resample(cutout.image, image_size),
         "label": label,
         "object_type": cutout.object_type,
         "ra_deg": ra_deg[0],
@@ -54,6 +57,11 @@ def simulate_example(
         "object_id": split_id * _OBJECT_ID_STRIDE + index,
         "sky_block": int(block[0]),
     }
+
+
+def _resample(image: np.ndarray, size: int) -> np.ndarray:
+    resampled = resize_images(image[None].astype(np.float32), size)[0]
+    return np.rint(resampled).astype(image.dtype) if image.dtype.kind == "u" else resampled
 
 
 def simulate_without_sources(

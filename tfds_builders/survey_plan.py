@@ -137,7 +137,7 @@ def _with_empty(sample: Sample, num_clusters: int, selection: Selection, rng: np
         exclusion_arcmin=selection.exclusion_arcmin,
     )
     empty = empty_rows(ra, dec)
-    for name in ("catalogue", "name", "catalogues", "names", "redshift_kind"):
+    for name in ("catalogue", "name", "catalogues", "names"):
         empty[name] = np.full(len(empty), "")
     empty["snr"] = np.full(len(empty), np.nan)
     return vstack([sample.objects, empty], metadata_conflicts="silent")

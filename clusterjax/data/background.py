@@ -1,5 +1,7 @@
 """An image's background: the median of each image, or the mean about each pixel."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +47,37 @@ def image_median(
     """
     pixels = images.__array_namespace__().moveaxis(images, -1, 1)
     pixels = pixels.reshape(*pixels.shape[:2], -1)  # contiguous pixels: the counting vectorises
-    return _median_by_bits(pixels) if isinstance(images, jax.Array) else _median_numpy(pixels)
+    if not isinstance(images, jax.Array):
+        return _median_numpy(pixels)
+    return _median_by_sort(pixels) if _sort else _median_by_bits(pixels)
+
+
+_sort = False
+
+
+@contextlib.contextmanager
+def medians_by_sort():
+    """Within it (at trace time), medians are found by a sort: for formats that know no bits and no loops."""
+    global _sort
+    before, _sort = _sort, True
+    try:
+        yield
+    finally:
+        _sort = before
+
+
+def _median_by_sort(pixels: Float[Array, "batch band pixel"]) -> Float[Array, "batch band"]:
+    invalid = jnp.isnan(pixels)
+    ordered = jnp.sort(jnp.where(invalid, np.float32(np.inf), pixels), axis=-1)
+    num_valid = pixels.shape[-1] - jnp.sum(invalid, axis=-1, dtype=jnp.int32)
+    places = jnp.arange(pixels.shape[-1], dtype=jnp.int32)
+
+    def at(place):
+        return jnp.sum(jnp.where(places == place[..., None], ordered, np.float32(0)), axis=-1)
+
+    two = jnp.full_like(num_valid, 2)
+    median = 0.5 * at(jax.lax.div(num_valid - 1, two)) + 0.5 * at(jax.lax.div(num_valid, two))
+    return jnp.where(num_valid > 0, median, np.float32(0))
 
 
 def _median_numpy(pixels: Float[np.ndarray, "batch band pixel"]) -> Float[np.ndarray, "batch band"]:

@@ -42,6 +42,8 @@ class Preprocess:
     input_size: int | None = None  # None: as the images are
     background_pixels: int | None = None  # None: the median, if ``subtract_median``
     filters: ImageFilters | None = None  # of the bands used, in their order
+    # Of each channel, where they differ: in place of ``softening``
+    softenings: tuple[float, ...] | None = None
 
     def __post_init__(self):
         if self.background_pixels is not None and (self.background_pixels < 3 or self.background_pixels % 2 == 0):
@@ -67,8 +69,12 @@ class Preprocess:
         if config.subtract_median:
             raw = metadata.get(MEDIAN_SUBTRACTED_STATISTICS) or raw
         statistics = BandStatistics.from_dict(raw)
+        used = select_band_indices(statistics.bands, config.bands)
+        own = config.band_softening
+        select_band_indices(statistics.bands, tuple(own) or None)  # refuses a band that is not there
         return cls(
-            band_indices=select_band_indices(statistics.bands, config.bands),
+            band_indices=used,
+            softenings=tuple(own.get(statistics.bands[i], config.softening) for i in used) if own else None,
             statistics=statistics,
             stretch=config.stretch,
             softening=config.softening,
@@ -181,13 +187,19 @@ class Preprocess:
     @functools.cached_property
     def _inverse_scale(self) -> np.ndarray:
         scale = np.concatenate([statistics.scale for statistics in self._channel_statistics])
-        return (1 / (scale * self.softening)).astype(np.float32)
+        return (1 / (scale * self._softening_of_channels(len(scale)))).astype(np.float32)
 
     @functools.cached_property
     def _standardise(self) -> tuple[np.ndarray, np.ndarray]:
-        moments = [statistics.moments(self.stretch, self.softening) for statistics in self._channel_statistics]
+        alone = [part.select((i,)) for part in self._channel_statistics for i in range(len(part.bands))]
+        softening = self._softening_of_channels(len(alone))
+        moments = [part.moments(self.stretch, float(own)) for part, own in zip(alone, softening, strict=True)]
         mean, std = (np.concatenate([part[name] for part in moments]) for name in ("mean", "std"))
         return mean.astype(np.float32), (1 / std).astype(np.float32)
+
+    def _softening_of_channels(self, number: int) -> np.ndarray:
+        own = np.asarray(self.softenings or (), float)
+        return np.concatenate([own, np.full(number - len(own), self.softening)])
 
     def to_dict(self) -> dict:
         """JSON-able, as written into checkpoints; :meth:`from_dict` is the inverse."""
@@ -205,6 +217,7 @@ class Preprocess:
             "statistics": BandStatistics.from_dict(values["statistics"]),
             "band_indices": tuple(values["band_indices"]),
             "filters": filters and ImageFilters.from_dict(filters),
+            "softenings": values.get("softenings") and tuple(values["softenings"]),
         }
         return cls(**{**values, **read})
 

@@ -48,6 +48,10 @@ class ApertureCount:
         """Scores in [0, 1] of cutouts in Vega nMgy (W1, W2); above 0.5 is a cluster. NaN pixels count as 0."""
         return logistic(self.slope * self.log_ratio(images) + self.intercept)
 
+    def columns(self, images: Float[np.ndarray, "n y x 2"]) -> dict[str, np.ndarray]:
+        """What goes into a table of predictions."""
+        return {"aperture_count": self(images)}
+
 
 def fit_aperture_count(
     images: Float[np.ndarray, "n y x 2"],

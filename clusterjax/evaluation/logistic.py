@@ -1,4 +1,4 @@
-"""The logistic that fits labels best: from a statistic, or from uncalibrated log-odds, to a probability."""
+"""The logistic that fits labels best: from statistics, or from uncalibrated log-odds, to a probability."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -15,10 +15,20 @@ def fit_logistic(
 
     ``positive`` may be a probability. ``weight`` is that of each example; one for all if None.
     """
+    slopes, intercept = fit_logistic_of_several(x[:, None], positive, weight)
+    return float(slopes[0]), intercept
+
+
+def fit_logistic_of_several(
+    x: Float[np.ndarray, "n k"],
+    positive: Bool[np.ndarray, " n"] | Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"] | None = None,
+) -> tuple[Float[np.ndarray, " k"], float]:
+    """(slopes, intercept) as :func:`fit_logistic`, of ``k`` statistics together."""
     weight = np.ones(len(x)) if weight is None else weight
-    spread = x.std() if np.ptp(x) else 1.0
-    design = np.stack([x / spread, np.ones_like(x)], axis=1).astype(np.float64)
-    theta = np.zeros(2)
+    spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
+    design = np.concatenate([x / spread, np.ones((len(x), 1))], axis=1).astype(np.float64)
+    theta = np.zeros(design.shape[1])
 
     def loss(theta):
         z = design @ theta
@@ -28,8 +38,8 @@ def fit_logistic(
     for _ in range(50):
         probability = logistic(design @ theta)
         gradient = design.T @ (weight * (probability - positive)) + 1e-3 * theta
-        hessian = (design * (weight * probability * (1 - probability))[:, None]).T @ design + 1e-3 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
+        curvature = (design * (weight * probability * (1 - probability))[:, None]).T @ design
+        step = np.linalg.solve(curvature + 1e-3 * np.eye(len(theta)), gradient)
         # Where classes hardly overlap, a whole step can lead uphill.
         while loss(theta - step) > value and np.abs(step).max() >= 1e-8:
             step /= 2
@@ -37,4 +47,4 @@ def fit_logistic(
         value = loss(theta)
         if np.abs(step).max() < 1e-8:
             break
-    return float(theta[0] / spread), float(theta[1])
+    return theta[:-1] / spread, float(theta[-1])

@@ -36,6 +36,11 @@ class MatchedFilterObserver:
         """The score of a signal-to-noise ratio."""
         return logistic(self.slope * snr + self.intercept)
 
+    def columns(self, images: Float[np.ndarray, "n y x band"]) -> dict[str, np.ndarray]:
+        """What goes into a table of predictions."""
+        snr = self.snr(images)
+        return {"snr": snr, "matched_filter": self.score(snr)}
+
 
 def fit_matched_filter(
     matched_filter: Callable, images: Float[np.ndarray, "n y x band"], label: Int[np.ndarray, " n"]

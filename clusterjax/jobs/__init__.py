@@ -5,21 +5,24 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 
 from clusterjax.config import ExperimentConfig
 from clusterjax.errors import InputError
 from clusterjax.experiment import load_network
+from clusterjax.jobs.choosing import choose_network, map_name
 from clusterjax.jobs.comparing import compare as compare
 from clusterjax.jobs.comparing import show_learning_rates
 from clusterjax.jobs.cross_validation import cross_validate
 from clusterjax.jobs.data_card import write_data_card
 from clusterjax.jobs.explaining import explain
 from clusterjax.jobs.exporting import export
+from clusterjax.jobs.fusing import fuse as fuse
 from clusterjax.jobs.learning import build, find_learning_rate
 from clusterjax.jobs.members import train
+from clusterjax.jobs.packing import pack
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate
 from clusterjax.jobs.searching import can_scan, scan
@@ -43,6 +46,7 @@ _JOBS = {
     "scan": scan,
     "report": report,
     "export": export,
+    "pack": pack,
     "cross_validate": cross_validate,
 }
 
@@ -57,12 +61,16 @@ def run(
     catalogue: tuple[str, ...] = (),
     samp: bool = False,
 ) -> None:
-    """Do ``job`` (one of ``clusterjax.main.JOBS``). Without a config, that of the ``checkpoint`` is taken.
+    """Do ``job`` (one of ``clusterjax.main.JOBS``). Without a config, that of the ``checkpoint`` is taken; without
+    either, the network that clusterjax brings along for such ``images``, and a workdir named after them.
 
     Raises InputError for whatever the user can mend.
     """
     mesh = make_mesh()
     network = None
+    if checkpoint is None and config is None:
+        checkpoint = choose_network(images)
+        workdir = pathlib.Path("runs") / map_name(images) if workdir is None else workdir
     if checkpoint is not None:
         network = load_network(checkpoint, mesh, expected=config)
         config = network.config if config is None else config
@@ -89,9 +97,13 @@ def run(
         send(session)
 
 
-def sweep(job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathlib.Path) -> None:
+def sweep(
+    job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathlib.Path, *, fused: Sequence[str] = ()
+) -> None:
     """Do ``job`` for each experiment, in a folder of ``workdir`` named after it; ``all``: train, evaluate and compare.
 
+    The scores of the experiments ``fused`` are fused, into further folders, before all are compared. An experiment
+    whose ``model.pretrained`` is the name of one before it begins with that one's weights.
     What is done is skipped, and an experiment that cannot be done is left out, so that the others still are. Raises
     InputError at the end, with the reasons, if there was one.
     """
@@ -101,6 +113,7 @@ def sweep(job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathli
     for number, (name, experiment) in enumerate(experiments.items(), start=1):
         say(f"{name}: {number} of {len(experiments)}")
         try:
+            experiment = _started_from(experiment, experiments, workdir)
             for part in parts:
                 run(part, experiment, workdir=workdir / name)
         except InputError as error:
@@ -110,8 +123,18 @@ def sweep(job: str, experiments: Mapping[str, ExperimentConfig], workdir: pathli
     folders = [workdir / name for name in experiments]
     show_learning_rates(folders, workdir)
     evaluated = [folder for folder in folders if (folder / "evaluation" / "metrics.json").exists()]
+    if job in ("all", "evaluate") and fused and all(workdir / name in evaluated for name in fused):
+        evaluated += fuse([workdir / name for name in fused], workdir)
     if job in ("all", "evaluate") and len(evaluated) > 1:
         compare(evaluated, workdir / "comparison")
     if failures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise InputError(f"{len(failures)} of {len(experiments)} experiments failed: {reasons}")
+
+
+def _started_from(experiment: ExperimentConfig, experiments: Mapping[str, ExperimentConfig], workdir: pathlib.Path):
+    """With the path of the checkpoint, where its weights begin with those of another experiment."""
+    if experiment.model.pretrained not in experiments:
+        return experiment
+    model = dataclasses.replace(experiment.model, pretrained=str(workdir / experiment.model.pretrained))
+    return dataclasses.replace(experiment, model=model)

@@ -93,18 +93,19 @@ def _fit_for_maps(config: ExperimentConfig, validation: Table, class_names, fold
 
 
 def find_calibration(workdir: pathlib.Path, config: ExperimentConfig, source: str) -> Calibration | None:
-    """For maps: of the evaluation of the checkpoint ``source``, in ``workdir`` or in that which it came from.
+    """For maps: of the evaluation of the checkpoint ``source``, in ``workdir`` or in that which it came from; or what a
+    packed network brings along.
 
     None, said on the console, where there was no such evaluation.
     """
     if config.evaluation.calibration == "none":
         return None
     own = pathlib.Path(source).parent.parent  # may have been moved since
-    for folder, is_same in (
-        (workdir, lambda checkpoint: checkpoint == source),
-        (own, lambda checkpoint: pathlib.Path(checkpoint).name == pathlib.Path(source).name),
+    for path, is_same in (
+        (workdir / "evaluation" / FILE, lambda checkpoint: checkpoint == source),
+        (own / "evaluation" / FILE, lambda checkpoint: pathlib.Path(checkpoint).name == pathlib.Path(source).name),
+        (pathlib.Path(source) / FILE, lambda _: True),
     ):
-        path = folder / "evaluation" / FILE
         if path.exists():
             values = json.loads(path.read_text())
             made_from = values["made_from"]

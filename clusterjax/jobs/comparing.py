@@ -7,13 +7,14 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Table, vstack
 
 from clusterjax.config import ExperimentConfig, from_json
 from clusterjax.errors import InputError
 from clusterjax.evaluation.breakdown import recall_in_bins
 from clusterjax.evaluation.paired import accuracy_difference, paired_auc
 from clusterjax.evaluation.published import PUBLISHED_ACCURACY, WARNING
+from clusterjax.jobs.comparing_purity import purity_tables, scored
 from clusterjax.jobs.session import open_workdir, say
 from clusterjax.report.contents import Comparison, LrRange, Report
 from clusterjax.report.html import write_report
@@ -31,6 +32,7 @@ class _Run:
     data: str  # the data set's full name
     figures: dict[str, float]  # of the test split
     predictions: Table
+    evaluation: pathlib.Path  # the folder
 
     @property
     def is_binary(self) -> bool:
@@ -62,15 +64,19 @@ def compare(folders: Sequence[pathlib.Path], workdir: pathlib.Path) -> None:
         raise InputError(f"two runs are both called {_repeated(runs)}; rename a folder")
     runs.sort(key=lambda run: (run.data, -run.figures["accuracy"]))
     table, differences = _figures(runs), _differences(runs)
+    purity = _purity(runs)
     write_table(workdir / "comparison", table)
     if len(differences):
         write_table(workdir / "differences", differences)
+    for name, each in zip(("purity", "purity_differences"), purity, strict=True):
+        if len(each):
+            write_table(workdir / name, each)
     page = write_report(
         workdir / "report",
         Report(
             title=f"{len(runs)} runs compared",
             subtitle=f"{len({run.data for run in runs})} data sets, {len({r.config.model.name for r in runs})} models",
-            comparison=Comparison(table, differences, _recalls(runs)),
+            comparison=Comparison(table, differences, _recalls(runs), *purity),
             warnings=[WARNING] if np.isfinite(table["published_accuracy"]).any() else [],
         ),
     )
@@ -116,7 +122,7 @@ def _read_run(folder: pathlib.Path) -> _Run | None:
         for name in ("accuracy", "auc"):
             column = name if name in members["mean"].colnames else f"macro_{name}"
             figures |= {f"member_{name}": members["mean"][column], f"member_{name}_std": members["std"][column]}
-    return _Run(folder.name, config, metrics["made_from"]["data"], figures, read_table(needed[2]))
+    return _Run(folder.name, config, metrics["made_from"]["data"], figures, read_table(needed[2]), evaluation)
 
 
 def _repeated(runs: Sequence[_Run]) -> str:
@@ -174,6 +180,31 @@ def _same_cutouts(run: _Run, other: _Run) -> bool:
         and run.is_binary == other.is_binary
         and all(np.array_equal(run.predictions[name], other.predictions[name]) for name in ("object_id", "label"))
     )
+
+
+def _purity(runs: Sequence[_Run]) -> tuple[Table, Table]:
+    """Purity at equal completeness: of each observer, and differences of pairs, by groups of the same test cutouts."""
+    groups: list[list[_Run]] = []
+    for run in runs:
+        if run.is_binary and "object_id" in run.predictions.colnames:
+            group = next((each for each in groups if _same_cutouts(each[0], run)), None)
+            if group is None:
+                groups.append([run])
+            else:
+                group.append(run)
+    tables = [
+        purity_tables(
+            group[0].predictions,
+            [scored(run.name, run.predictions, run.evaluation) for run in group],
+            group[0].config,
+            {"data_set": group[0].data},
+        )
+        for group in groups
+        if len(group) > 1
+    ]
+    if not tables:
+        return Table(), Table()
+    return tuple(vstack(list(parts), metadata_conflicts="silent") for parts in zip(*tables, strict=True))
 
 
 def _recalls(runs: Sequence[_Run]) -> dict[str, dict[str, Table]]:

@@ -1,8 +1,10 @@
-"""The job export: a trained network as one file that needs jax alone, no clusterjax: StableHLO, by ``jax.export``."""
+"""The job export: a trained network as one file for use without clusterjax: StableHLO, which needs jax alone, and ONNX,
+which needs no Python, where it converts."""
 
 import functools
 import hashlib
 import pathlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -11,6 +13,7 @@ from jaxtyping import Float
 
 from clusterjax import __version__
 from clusterjax.config import fingerprint
+from clusterjax.data.background import medians_by_sort
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network
 from clusterjax.jobs.session import Session, say, write_json
@@ -25,12 +28,17 @@ _FORMAT = "StableHLO, serialised by jax.export; read it with jax.export.deserial
 
 
 def export(session: Session) -> None:
-    """Write ``export/model.stablehlo`` and ``export/README.json`` into the workdir, once the file, read again, gives
-    the model's scores.
+    """Write ``export/model.stablehlo``, ``export/model.onnx`` and ``export/README.json`` into the workdir, once each
+    file, read again, gives the model's scores.
 
-    Raises InputError where it does not, within :data:`TOLERANCE`.
+    Raises InputError where the first does not, within :data:`TOLERANCE`. Why there is no ONNX, if so, is said.
     """
     network = session.trained_network()
+    if samples := session.config.evaluation.dropout_samples:
+        raise InputError(
+            f"config.evaluation.dropout_samples={samples}: a file draws nothing at random; export with 0, which drops "
+            "no unit, or train an ensemble (config.training.num_members), whose spread the file gives"
+        )
     folder = session.folder("export")
     say(f"exporting {network.source}")
     exported = export_network(network)
@@ -53,10 +61,69 @@ def export(session: Session) -> None:
     about = describe_export(network, exported) | {
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
-        "validation": {"largest_difference": worst, "tolerance": tolerance, "platform": jax.default_backend()},
+        "validation": validation_report(rows, tolerance),
+        "onnx": export_onnx(network, folder),
     }
     write_json(folder / "README.json", about)
     print(f"exported   {path} ({len(content) / 1e6:.1f} MB, for {', '.join(exported.platforms)})", flush=True)
+
+
+def export_onnx(network: Network, folder: pathlib.Path) -> dict:
+    """Write ``model.onnx``; returns what README.json says of it, or why there is none.
+
+    Raises InputError where ONNX Runtime gives other scores.
+    """
+    path = folder / "model.onnx"
+    path.unlink(missing_ok=True)
+    try:
+        import onnxruntime  # and onnx, which it needs for nothing: the extra has both
+
+        from clusterjax.jobs.onnx_graph import NotConvertible, convert_function
+    except ImportError as error:
+        return _no_onnx(f"{error.name} is not installed; the extra onnx has it")
+    size, bands = network.facts.image_size, network.facts.preprocess.statistics.bands
+    names = ["score"] if network.num_members is None else ["score", "spread"]
+    about = f"{network.config.model.name}, clusterjax {__version__}; scores of {', '.join(network.facts.class_names)}"
+    try:
+        with plain_kernels(), medians_by_sort():
+            model = convert_function(scores_function(network), (size, size, len(bands)), names, about=about)
+    except NotConvertible as error:
+        return _no_onnx(f"ONNX has no counterpart for {error}")
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def exported(images):
+        scores = session.run(names, {"images": images})
+        return scores[0] if len(names) == 1 else np.stack(scores)
+
+    rows = compare_scores(network, exported)
+    worst, tolerance = max(difference for _, difference in rows), TOLERANCE["float32"]
+    if not worst <= tolerance:
+        raise InputError(f"the ONNX model's scores are {worst:.1e} from the network's, more than {tolerance:.0e}")
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+    print(f"exported   {path} ({len(content) / 1e6:.1f} MB, scores within {worst:.1e} of the model's)", flush=True)
+    return {
+        "opset": model.opset_import[0].version,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "validation": {**validation_report(rows, tolerance), "runtime": f"onnxruntime {onnxruntime.__version__}"},
+    }
+
+
+def _no_onnx(reason: str) -> dict:
+    say(f"no model.onnx: {reason}")
+    return {"left_out": reason}
+
+
+def validation_report(rows: list[tuple[int, float]], tolerance: float) -> dict:
+    return {
+        "largest_difference": max(difference for _, difference in rows),
+        "tolerance": tolerance,
+        "by_batch_size": {str(batch_size): difference for batch_size, difference in rows},
+        "platform": jax.default_backend(),
+    }
 
 
 def export_network(network: Network) -> jax_export.Exported:
@@ -65,7 +132,16 @@ def export_network(network: Network) -> jax_export.Exported:
     Raw float32 pixels go in, NaN where not measured; the normalisation and the weights are inside. Of an ensemble it
     gives (mean, standard deviation over the members), each (batch, class).
     """
-    # As constants of no device: arrays on a mesh would make a program for as many devices.
+    size, bands = network.facts.image_size, network.facts.preprocess.statistics.bands
+    shape = jax_export.symbolic_shape(f"batch, {size}, {size}, {len(bands)}")
+    with plain_kernels():  # those for CPUs alone are slow elsewhere
+        exporter = jax_export.export(jax.jit(scores_function(network)), platforms=PLATFORMS)
+        return exporter(jax.ShapeDtypeStruct(shape, np.float32))
+
+
+def scores_function(network: Network) -> Callable:
+    """``images -> scores``, of an ensemble (mean, spread), with the weights as constants."""
+    # Of no device: arrays on a mesh would make a program for as many devices.
     weights = jax.device_get((network.state.params, network.state.model_state))
     member_scores = network.member_scores()
 
@@ -73,22 +149,23 @@ def export_network(network: Network) -> jax_export.Exported:
         each = member_scores(*weights, images)
         return each[0] if network.num_members is None else mean_and_spread(each)
 
-    size, bands = network.facts.image_size, network.facts.preprocess.statistics.bands
-    shape = jax_export.symbolic_shape(f"batch, {size}, {size}, {len(bands)}")
-    with plain_kernels():  # those for CPUs alone are slow elsewhere
-        return jax_export.export(jax.jit(scores), platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, np.float32))
+    return scores
 
 
 def validate_export(path: pathlib.Path, network: Network) -> list[tuple[int, float]]:
     """(batch size, largest difference) between the scores of the file and the model's own, as the jobs compute them."""
-    restored = jax.jit(jax_export.deserialize(bytearray(path.read_bytes())).call)
+    return compare_scores(network, jax.jit(jax_export.deserialize(bytearray(path.read_bytes())).call))
+
+
+def compare_scores(network: Network, exported: Callable) -> list[tuple[int, float]]:
+    """(batch size, largest difference) between what ``exported`` makes of trial images and the model's scores."""
     member_scores = functools.partial(jax.jit(network.member_scores()), network.state.params, network.state.model_state)
     rows = []
     for batch_size in _BATCH_SIZES:
         images = trial_images(network, batch_size)
         each = np.asarray(member_scores(images))
         expected = each[0] if network.num_members is None else np.stack(mean_and_spread(each))
-        rows.append((batch_size, float(np.abs(np.asarray(restored(images)) - expected).max())))
+        rows.append((batch_size, float(np.abs(np.asarray(exported(images)) - expected).max())))
     return rows
 
 

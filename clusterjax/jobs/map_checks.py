@@ -1,10 +1,21 @@
 """What a map to scan has unlike the sky that the network was trained on."""
 
+from clusterjax.errors import InputError
 from clusterjax.experiment import Network
 from clusterjax.jobs.session import say
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.resampled import ResampledReader
 from clusterjax.sky.skymap import SkyMap
+
+
+def check_one_scale(network: Network) -> None:
+    """Raise InputError for a network whose bands have pixels of several scales: no map has them all."""
+    scales = network.facts.band_scales_arcsec
+    if scales:
+        raise InputError(
+            f"{network.source or 'the network'} was trained on bands with pixels of {', '.join(map(str, scales))} "
+            "arcsec, which no one map has; joint networks are scanned over pairs of maps by benchmarks/fusion.py"
+        )
 
 
 def warn_of_differences(sky: SkyMap | MapReader, network: Network) -> None:

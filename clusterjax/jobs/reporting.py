@@ -1,7 +1,6 @@
 """The job report: what the other jobs left in the workdir, as one page."""
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
@@ -18,7 +17,7 @@ from clusterjax.jobs.explained import read_explained
 from clusterjax.jobs.model_card import make_model_card
 from clusterjax.jobs.provenance import describe_hardware, describe_software
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
-from clusterjax.jobs.session import Session
+from clusterjax.jobs.session import Session, read_json
 from clusterjax.report.console import headline_text, paths_text
 from clusterjax.report.contents import CrossValidation, LrRange, Report, Survey
 from clusterjax.report.galleries import choose_examples, make_gallery
@@ -52,7 +51,7 @@ def report(session: Session) -> None:
 def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
     run_config = _config_of_run(workdir, config)
     history = _history(workdir)
-    metrics = _read_json(workdir / "evaluation" / "metrics.json")
+    metrics = read_json(workdir / "evaluation" / "metrics.json")
     made = (workdir / "scan" / "summary.json", workdir / CROSS_VALIDATION / "folds.fits")
     if not history and metrics is None and not any(path.exists() for path in made):
         raise InputError(f"nothing to report in {workdir}; run --job=train, evaluate or scan first")
@@ -70,7 +69,7 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         members=_optional_table(workdir / "evaluation" / "members.fits"),
         cross_validation=_cross_validation(workdir / CROSS_VALIDATION),
         warnings=leak_warnings(metrics),
-        **_scores(workdir, run_config, config.explain, metrics),
+        **shown_scores(workdir, run_config, config.explain, metrics),
     )
 
 
@@ -112,7 +111,7 @@ def _write_card(workdir: pathlib.Path, config: ExperimentConfig, made: Report) -
     if made.predictions is None or made.headline is None:
         return None
     run_config = _config_of_run(workdir, config)
-    metrics = _read_json(workdir / "evaluation" / "metrics.json")
+    metrics = read_json(workdir / "evaluation" / "metrics.json")
     builder = make_builder(run_config)
     return write_model_card(
         workdir / "report", make_model_card(workdir, run_config, builder, metrics, made.predictions, made.headline)
@@ -124,22 +123,18 @@ def _config_of_run(workdir: pathlib.Path, config: ExperimentConfig) -> Experimen
     return from_json(path.read_text()) if path.exists() else config
 
 
-def _read_json(path: pathlib.Path) -> dict | None:
-    return json.loads(path.read_text()) if path.exists() else None
-
-
 def _optional_table(path: pathlib.Path) -> Table | None:
     return read_table(path) if path.exists() else None
 
 
 def _lr_range(workdir: pathlib.Path) -> LrRange | None:
-    values = _read_json(workdir / "lr_range" / "lr_range.json")
+    values = read_json(workdir / "lr_range" / "lr_range.json")
     if values is None:
         return None
     return LrRange(**{name: value for name, value in values.items() if name != "made_from"})
 
 
-def _scores(workdir, config, explain: ExplainConfig, metrics) -> dict:
+def shown_scores(workdir, config: ExperimentConfig, explain: ExplainConfig, metrics: dict | None) -> dict:
     """The report's predictions, galleries and explanations, of what there is."""
     if metrics is None or not (workdir / "evaluation" / "predictions_test.fits").exists():
         return {}
@@ -173,7 +168,7 @@ def _scores(workdir, config, explain: ExplainConfig, metrics) -> dict:
 
 def _survey(workdir: pathlib.Path, config: ExperimentConfig) -> Survey | None:
     folder = workdir / "scan"
-    summary = _read_json(folder / "summary.json")
+    summary = read_json(folder / "summary.json")
     if summary is None:
         return None
     made_from = summary.pop("made_from")

@@ -12,8 +12,9 @@ from clusterjax.evaluation.aperture_count import fit_aperture_count
 from clusterjax.evaluation.binary import binary_metrics, fit_threshold
 from clusterjax.evaluation.ensemble import member_table
 from clusterjax.evaluation.extension import extension_score
+from clusterjax.evaluation.fusion import fit_fused_classical
 from clusterjax.evaluation.headline import PUBLISHED, Observer, binary_headline, multiclass_headline, with_members
-from clusterjax.evaluation.matched_filter import MatchedFilterObserver, fit_matched_filter
+from clusterjax.evaluation.matched_filter import fit_matched_filter
 from clusterjax.evaluation.multiclass import multiclass_metrics
 from clusterjax.experiment import Network
 from clusterjax.jobs.calibrating import calibrate, calibration_inputs, column_names, scores_of
@@ -22,7 +23,7 @@ from clusterjax.jobs.learning import build
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
 from clusterjax.report.console import headline_text
-from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.simulation.knobs import JointSky, MicrowaveSky
 from clusterjax.simulation.microwave.bands import microwave_sky_of, uk_per_unit
 from clusterjax.simulation.microwave.filters import matched_filter
 from clusterjax.sky.catalogues import write_table
@@ -33,7 +34,12 @@ from clusterjax.training.step import make_eval_step
 SPLITS = ("validation", "test")
 HELD_OUT = "test_"  # the beginning of the name of a split of a catalogue that was held out
 # The classical observers: the column of its score -> its name
-CLASSICAL = {"aperture_count": "aperture count", "matched_filter": "matched filter", "extension": "XAmin's selection"}
+CLASSICAL = {
+    "classical_fusion": "aperture count + matched filter",
+    "aperture_count": "aperture count",
+    "matched_filter": "matched filter",
+    "extension": "XAmin's selection",
+}
 CLASSICAL_TRAINING_CUTOUTS = 12_000
 INFRARED_BANDS = ("W1", "W2")
 SPREAD = "spread"  # the column of the standard deviation of the members' scores
@@ -41,8 +47,13 @@ _PART = 1024
 
 
 def classical_column(table: Table) -> str | None:
-    """The column of the classical observer's score, if there is one."""
-    return next((name for name in CLASSICAL if name in table.colnames), None)
+    """The column of the classical observer's score, if there is one; of several, that of all bands."""
+    return next(iter(classical_columns(table)), None)
+
+
+def classical_columns(table: Table) -> list[str]:
+    """Of all classical observers, that of :func:`classical_column` first."""
+    return [name for name in CLASSICAL if name in table.colnames]
 
 
 def evaluate(session: Session) -> None:
@@ -82,27 +93,24 @@ def evaluate(session: Session) -> None:
             members[split] = columns["scores"]
         tables[split] = predictions_table(columns, features, network.facts.class_names)
         if classical is not None:
-            column, observer = classical
-            if isinstance(observer, MatchedFilterObserver):
-                tables[split]["snr"] = _score_in_parts(observer.snr, source)
-                tables[split][column] = observer.score(np.asarray(tables[split]["snr"]))
-            else:
-                tables[split][column] = _score_in_parts(observer, source)
+            parts = _in_parts(classical[1].columns, source)
+            for column in parts[0]:
+                tables[split][column] = np.concatenate([part[column] for part in parts])
         if "extension_likelihood" in tables[split].colnames and "score" in tables[split].colnames:
             measured = (np.asarray(tables[split][name], float) for name in ("extent_arcsec", "extension_likelihood"))
             tables[split]["extension"] = extension_score(*measured)
     if session.config.evaluation.ceilings:
         test_source = open_source(builder, "test")
-        add_ceilings(builder, tables["test"], lambda observer: _score_in_parts(observer, test_source))
+        add_ceilings(builder, tables["test"], lambda observer: np.concatenate(_in_parts(observer, test_source)))
     calibrate(session.config, tables, network.facts.class_names, folder, made_from)
     for split, table in tables.items():
         write_table(folder / f"predictions_{split}", table)
-    metrics = _metrics(tables, losses, network.facts.class_names)
+    metrics = split_metrics(tables, losses, network.facts.class_names)
     headline = make_headline(tables["test"], metrics, network.config.model.name, network.facts.class_names)
     for path in folder.glob("members*"):  # of an earlier evaluation
         path.unlink()
     if members:
-        headline = _show_members(folder, tables, members, headline, network)
+        headline = show_members(folder, tables, members, headline, network.facts.class_names)
     headline.write(folder / "headline.ecsv", overwrite=True)
     write_json(folder / "metrics.json", {"made_from": made_from, **metrics})
     print(headline_text(headline), flush=True)
@@ -115,16 +123,24 @@ def fit_classical(builder) -> tuple[str, Callable] | None:
     metadata = builder.info.metadata or {}
     if metadata.get("input_kind") != "sky" or builder.info.features["label"].num_classes != 2:
         return None
-    if tuple(metadata["bands"]) == INFRARED_BANDS:
+    bands, sky = tuple(metadata["bands"]), getattr(builder.builder_config, "sky", None)
+    if isinstance(sky, JointSky):
+        number = len(INFRARED_BANDS)
+        return "classical_fusion", fit_fused_classical(
+            matched_filter(sky.microwave, tsz_painted=True),
+            range(number),
+            range(number, len(bands)),
+            *_training_columns(builder, ("image", "label", "redshift")),
+        )
+    if bands == INFRARED_BANDS:
         return "aperture_count", fit_aperture_count(*_training_columns(builder, ("image", "label", "redshift")))
-    sky = getattr(builder.builder_config, "sky", None)
     unit_uk, pixels = 1.0, {}
     if not isinstance(sky, MicrowaveSky):  # real maps
-        sky, unit_uk = microwave_sky_of(metadata["bands"]), uk_per_unit(metadata["units"])
+        sky, unit_uk = microwave_sky_of(bands), uk_per_unit(metadata["units"])
         pixels = {"pixel_scale_arcmin": metadata["pixel_scale_arcsec"] / 60}
     if sky is None or unit_uk is None:
         return None
-    find = matched_filter(sky, bands=metadata["bands"], **pixels)
+    find = matched_filter(sky, bands=bands, **pixels)
     columns = _training_columns(builder, ("image", "label"))
     return "matched_filter", fit_matched_filter(lambda images: find(images * np.float32(unit_uk)), *columns)
 
@@ -135,10 +151,10 @@ def _training_columns(builder, names) -> list[np.ndarray]:
     return [np.stack([record[name] for record in records]) for name in names]
 
 
-def _score_in_parts(observer: Callable, source) -> np.ndarray:
-    """What the observer says of every record, a part at a time: a split need not fit into memory."""
+def _in_parts(observer: Callable, source) -> list:
+    """What the observer says of the records, a part at a time: a split need not fit into memory."""
     parts = [range(start, min(start + _PART, len(source))) for start in range(0, len(source), _PART)]
-    return np.concatenate([observer(np.stack([source[i]["image"] for i in part])) for part in parts])
+    return [observer(np.stack([source[i]["image"] for i in part])) for part in parts]
 
 
 def scores_inputs(config) -> dict:
@@ -153,10 +169,12 @@ def _make_eval_step(session: Session, network: Network) -> Callable:
     return make_ensemble_eval_step(network.member_scores(dropout_samples=samples), session.mesh)
 
 
-def _show_members(folder, tables: dict[str, Table], members: dict[str, np.ndarray], headline: Table, network) -> Table:
+def show_members(
+    folder, tables: dict[str, Table], members: dict[str, np.ndarray], headline: Table, class_names
+) -> Table:
     """Write members_<split> (each member's scores) and members (its figures on the test split); the headline with
-    their mean and standard deviation."""
-    class_names, number = network.facts.class_names, members["test"].shape[1]
+    their mean and standard deviation. ``members`` are scores (example, member, class) by split."""
+    number = members["test"].shape[1]
     for split, scores in members.items():
         of_members = tables[split][[name for name in ("object_id", "label") if name in tables[split].colnames]]
         for i in range(number):
@@ -176,8 +194,9 @@ def predictions_table(columns: dict[str, np.ndarray], features, class_names) -> 
     if scores.ndim == 3:
         scores, spread = mean_and_spread(np.moveaxis(scores, 1, 0))
     table = Table({name: values for name, values in columns.items() if values.ndim == 1})
-    if "object_type" in table.colnames:
-        table["object_type"] = np.asarray(features["object_type"].names)[table["object_type"]]
+    for name in ("object_type", "redshift_kind"):
+        if name in table.colnames:
+            table[name] = np.asarray(features[name].names)[table[name]]
     if len(class_names) == 2:
         table["score"] = scores[:, 1]
     else:
@@ -190,7 +209,7 @@ def predictions_table(columns: dict[str, np.ndarray], features, class_names) -> 
     return table
 
 
-def _metrics(tables: dict[str, Table], losses: dict, class_names) -> dict:
+def split_metrics(tables: dict[str, Table], losses: dict, class_names) -> dict:
     """Per split: loss, and every figure of the network and of the classical observer, whose threshold is the
     validation split's best."""
     result: dict = {}
@@ -201,8 +220,7 @@ def _metrics(tables: dict[str, Table], losses: dict, class_names) -> dict:
         else:
             figures = multiclass_metrics(label, scores_of(table, class_names), class_names)
         result[split] = {"loss": losses[split]["loss"], **figures}
-    column = classical_column(tables["test"])
-    if column is not None:
+    for column in classical_columns(tables["test"]):
         validation, test = tables["validation"], tables["test"]
         threshold = fit_threshold(np.asarray(validation["label"]), np.asarray(validation[column], float))
         figures = binary_metrics(np.asarray(test["label"]), np.asarray(test[column], float), threshold=threshold)
@@ -216,11 +234,10 @@ def make_headline(test: Table, metrics: dict, model_name: str, class_names) -> T
     if len(class_names) != 2:
         return multiclass_headline(model_name, label, scores_of(test, class_names), class_names)
     observers = [Observer(model_name, np.asarray(test["score"], float))]
-    column = classical_column(test)
-    if column is not None:
+    for column in classical_columns(test):
         scores = np.asarray(test[column], float)
         observers.append(Observer(CLASSICAL[column], scores, threshold=metrics[column]["threshold"]))
     redshift = np.asarray(test["redshift"], float) if "redshift" in test.colnames else None
-    ceiling = PUBLISHED.get(column)
+    ceiling = PUBLISHED.get(classical_column(test))
     headline = binary_headline(label, observers, redshift=redshift, ceiling=ceiling)
     return with_ceilings(headline, test, observers)

@@ -17,7 +17,7 @@ from clusterjax.evaluation.calibration import Calibration
 from clusterjax.experiment import Network
 from clusterjax.jobs.calibrating import find_calibration
 from clusterjax.jobs.candidates import Catalogues, describe_candidates, read_catalogues
-from clusterjax.jobs.map_checks import warn_of_differences
+from clusterjax.jobs.map_checks import check_one_scale, warn_of_differences
 from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.scoring import scores_inputs
 from clusterjax.jobs.session import Session, is_done, say, write_json
@@ -63,6 +63,7 @@ def scan(session: Session) -> None:
     A map that was scanned already, with the same network, is not scanned again for other candidates or catalogues.
     """
     network, config = session.trained_network(), session.config
+    check_one_scale(network)
     check_divisible("config.search.batch_size", config.search.batch_size, session.mesh.size)
     folder = session.folder("scan")
     calibration = find_calibration(session.workdir, config, network.source)

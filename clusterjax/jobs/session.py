@@ -94,6 +94,11 @@ def write_json(path: pathlib.Path, values: Any) -> None:
     temporary.replace(path)
 
 
+def read_json(path: pathlib.Path) -> Any:
+    """None where there is no such file."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 def is_done(path: pathlib.Path, made_from: dict) -> bool:
     """True if the result at ``path``, JSON with a field ``made_from``, was made from the same inputs."""
     if not path.exists():

@@ -1,43 +1,32 @@
-"""Every setup of Kosiba et al. (2020), seed after seed, on the simulated data; then their tables beside ours.
+"""Every setup of Kosiba et al. (2020), some seeds of each, on the simulated data; then their tables beside ours.
 
-    python -m clusterjax.kosiba2020 --workdir=runs/kosiba2020 [--seeds=10] [--smoke]
+    python -m clusterjax.kosiba2020 --workdir=runs/kosiba2020 [--seeds=10] [--small | --smoke] [--only=cn_experts,...]
 
-For a GPU: a seed of the custom network takes 153 000 steps. Stopped, the same command goes on where it was. With
-``--smoke`` every room is gone through once in minutes; its figures mean nothing.
+For a GPU: a seed of the custom network takes 153 000 steps. With ``--small`` pictures have 64 px and two cores need
+minutes a seed; with ``--smoke`` every room is gone through once in minutes, and its figures mean nothing. Stopped, the
+same command goes on where it was; more ``--seeds`` are added to those that are there. ``--only`` names the setups to
+train now: the page is written when all are there.
 """
 
 import argparse
-import functools
 import pathlib
 import signal
 import sys
 
-import numpy as np
+import jax
 
 from clusterjax.errors import InputError
 from clusterjax.jobs import run
 from clusterjax.jobs.session import open_workdir, say
-from clusterjax.kosiba2020.setups import BINARY, FIVE_CLASSES, Setup
-from clusterjax.kosiba2020.tables import (
-    binary_figures,
-    data_format_curves,
-    five_class_figures,
-    read_predictions,
-    setup_table,
-    votes_table,
-)
-from clusterjax.report.blocks import FigureBlock, Section, TableBlock
-from clusterjax.report.contents import Report
-from clusterjax.report.html import write_report
-from clusterjax.report.plots_extent import plot_extent_plane
-from clusterjax.report.plots_scores import plot_roc
+from clusterjax.kosiba2020.page import FOLDS, write_page
+from clusterjax.kosiba2020.setups import BINARY, EXPERTS, FIVE_CLASSES
 from clusterjax.training.interruption import Interrupted
 
-_WARNING = (
-    "The published figures are of real candidates of X-CLASS (170 for testing), ours of simulated ones: to be looked "
-    "at side by side, not compared."
-)
-_FORMATS = {"X-ray and optical": "cn_experts", "X-ray": "cn_xray", "optical": "cn_optical"}
+_JOBS = {
+    **{setup.folder: (setup, ("train", "evaluate")) for setup in (*BINARY, *FIVE_CLASSES)},
+    EXPERTS.folder: (EXPERTS, ("train", "evaluate", "explain")),
+    FOLDS: (EXPERTS, ("cross_validate",)),
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -46,66 +35,37 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/kosiba2020"))
     parser.add_argument("--data_dir", default="runs/datasets")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--only", default="", help=f"some of {', '.join(_JOBS)}, joined by commas")
+    scales = parser.add_mutually_exclusive_group()
+    scales.add_argument("--small", dest="scale", action="store_const", const="small", default="published")
+    scales.add_argument("--smoke", dest="scale", action="store_const", const="smoke")
     options = parser.parse_args(arguments)
     if options.seeds < 1:
         raise InputError(f"--seeds={options.seeds} must be 1 or more")
-    seeds = range(1 if options.smoke else options.seeds)
+    wanted = options.only.split(",") if options.only else list(_JOBS)
+    unknown = sorted(set(wanted) - set(_JOBS))
+    if unknown:
+        raise InputError(f"--only has {', '.join(unknown)}; use {', '.join(_JOBS)}")
+    num_seeds = 1 if options.scale == "smoke" else options.seeds
     open_workdir(options.workdir)
-    train_all(options.workdir, seeds, data_dir=options.data_dir, smoke=options.smoke)
-    page = write_tables(options.workdir, seeds)
+    for number, name in enumerate(wanted, start=1):
+        say(f"{number} of {len(wanted)}: {name}")
+        setup, jobs = _JOBS[name]
+        config = setup.config(options.scale, num_seeds=num_seeds, data_dir=options.data_dir)
+        for job in jobs:
+            run(job, config, workdir=options.workdir / name)
+        jax.clear_caches()  # the programs of one setup are of no use to the next
+    missing = [name for name in _JOBS if not _is_there(options.workdir / name)]
+    if missing:
+        say(f"no page yet: {', '.join(missing)} are not trained")
+        return
+    page = write_page(options.workdir, options.scale, num_seeds=num_seeds, data_dir=options.data_dir)
     say(f"tables: {page}")
 
 
-def train_all(workdir: pathlib.Path, seeds: range, *, data_dir: str, smoke: bool) -> None:
-    """Train and evaluate what is not yet; a seed of every setup before the next seed."""
-    setups = (*BINARY, *FIVE_CLASSES)
-    for seed in seeds:
-        for number, setup in enumerate(setups, start=1):
-            say(f"seed {seed + 1} of {len(seeds)}, setup {number} of {len(setups)}: {setup.name}")
-            config = setup.config(seed, data_dir=data_dir, smoke=smoke)
-            for job in ("train", "evaluate"):
-                run(job, config, workdir=run_folder(workdir, setup, seed))
-
-
-def run_folder(workdir: pathlib.Path, setup: Setup, seed: int) -> pathlib.Path:
-    return workdir / setup.folder / f"seed_{seed}"
-
-
-def write_tables(workdir: pathlib.Path, seeds: range) -> pathlib.Path:
-    """``workdir``/report/index.html with its tables and figures, from the runs of all setups."""
-    binary = {setup: [binary_figures(run_folder(workdir, setup, seed)) for seed in seeds] for setup in BINARY}
-    five = {setup: [five_class_figures(run_folder(workdir, setup, seed)) for seed in seeds] for setup in FIVE_CLASSES}
-    curves, areas = data_format_curves({name: workdir / folder / "seed_0" for name, folder in _FORMATS.items()})
-    test = read_predictions(workdir / _FORMATS["X-ray and optical"] / "seed_0")
-    plane = functools.partial(
-        plot_extent_plane,
-        np.asarray(test["extent_arcsec"], float),
-        np.asarray(test["extension_likelihood"], float),
-        np.asarray(test["label"]).astype(bool),
-        np.asarray(test["score"], float) >= 0.5,
-    )
-    blocks = [
-        TableBlock("binary", setup_table(binary), "Cluster or not: mean and standard deviation over seeds."),
-        TableBlock("five_classes", setup_table(five), "Five classes, each against the rest; means over the classes."),
-        TableBlock("votes", votes_table(), "What volunteers decide: theirs on 404 objects, ours simulated."),
-        FigureBlock(
-            "roc_data_formats", functools.partial(plot_roc, curves, areas), "ROC curves by data format",
-            "The custom network on both images and on either alone, first seed.",
-        ),
-        FigureBlock(
-            "extent_plane", plane, "Extent and extension likelihood of clusters and others",
-            "Where the custom network is right and wrong, beside XAmin's classes C1 and C2; first seed.",
-        ),
-    ]  # fmt: skip
-    section = Section("kosiba2020", "Kosiba et al. (2020)", _WARNING, blocks)
-    report = Report(
-        title="Kosiba et al. (2020) on simulated data",
-        subtitle=f"{len(BINARY) + len(FIVE_CLASSES)} setups, {len(seeds)} seed{'s' * (len(seeds) > 1)} each",
-        sections=[section],
-        warnings=[_WARNING],
-    )
-    return write_report(workdir / "report", report)
+def _is_there(run_folder: pathlib.Path) -> bool:
+    made = ("evaluation/predictions_test.fits", "cross_validation/folds.fits")
+    return any((run_folder / path).exists() for path in made)
 
 
 if __name__ == "__main__":

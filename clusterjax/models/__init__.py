@@ -9,6 +9,7 @@ from clusterjax.models import (  # noqa: F401  (each registers its networks)
     kosiba,
     mobilenet,
     resnet,
+    two_branch,
     vgg,
     vit,
 )

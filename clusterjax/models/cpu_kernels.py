@@ -2,7 +2,7 @@
 never come here.
 
 On a CPU, XLA sends a convolution to Eigen, or, where it fuses an elementwise operation into a contraction, to a scalar
-loop; the gradient of a maximum over windows is a scalar loop too. Four rewrites keep the work in matrix products and
+loop; the gradient of a maximum over windows is a scalar loop too. Five rewrites keep the work in matrix products and
 vector arithmetic:
 
 1. A 1x1 convolution or dense layer is a matrix product whose backward operands stand behind an optimization barrier:
@@ -10,7 +10,8 @@ vector arithmetic:
 2. A depthwise convolution is a sum of k x k shifted multiply-adds, forward and backward.
 3. A convolution on a map hardly larger than its kernel is a matrix product for each pixel of the kernel, on the part of
    the image that this pixel sees: on 2x2 pixels a 3x3 kernel under padding sees zeros 20 times out of 36.
-4. Max-pooling remembers which pixel of each window won; its gradient is a sum of shifted, masked copies (the layer
+4. The gradient of a convolution by its kernel is that of a few images at a time, as many as caches hold.
+5. Max-pooling remembers which pixel of each window won; its gradient is a sum of shifted, masked copies (the layer
    by itself takes a tenth of the time of XLA's select-and-scatter).
 
 ``benchmarks/models.py`` measures them beside PyTorch.
@@ -25,6 +26,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from clusterjax.models.cpu_small_maps import SMALL_MAP, convolve_small_map
+from clusterjax.models.cpu_weight_gradient import convolve_large_map, num_parts
 
 _plain_everywhere = False
 
@@ -71,6 +73,9 @@ def convolve(
             return depthwise(image, kernel, tuple(strides), tuple(map(tuple, padding)))
         if feature_group_count == 1 and math.prod(kernel.shape[:2]) > 1 and num_y * num_x <= SMALL_MAP:
             return convolve_small_map(image, kernel, tuple(strides), tuple(map(tuple, padding)))
+        output_shape = (image.shape[0], num_y, num_x, kernel.shape[3])
+        if feature_group_count == 1 and num_parts(image.shape, output_shape) > 1:
+            return convolve_large_map(image, kernel, tuple(strides), tuple(map(tuple, padding)))
     return lax.conv_general_dilated(
         image,
         kernel,

@@ -173,12 +173,14 @@ class DatasetCard:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Several runs: ``figures`` a row a run, ``differences`` a row a pair on the same cutouts, and by data set and run
-    the recall in bins of redshift."""
+    """Several runs: ``figures`` a row a run, ``differences`` a row a pair on the same cutouts, by data set and run
+    the recall in bins of redshift, and the purity at equal completeness."""
 
     figures: Table
     differences: Table
     recalls: Mapping[str, Mapping[str, Table]] = dataclasses.field(default_factory=dict)
+    purity: Table = dataclasses.field(default_factory=Table)  # a row an observer
+    purity_differences: Table = dataclasses.field(default_factory=Table)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from clusterjax.report import plots_scores
 from clusterjax.report.blocks import FigureBlock, Section, TableBlock
 from clusterjax.report.contents import Predictions
 from clusterjax.report.plane import plane_blocks
+from clusterjax.report.redshift_kinds import redshift_kind_blocks
 
 REDSHIFT_EDGES = (0.1, 0.3, 0.5, 0.8, 1.1, 1.6)  # of the published figures
 _LEAST_TO_BIN = 20  # positives with a redshift, mass or S/N; fewer make no curve
@@ -66,6 +67,7 @@ def binary_section(predictions: Predictions) -> Section:
     blocks += plane_blocks(predictions, observers)
     for column in _RECALL_AGAINST:
         blocks += _recall_blocks(predictions, column, label, observers)
+    blocks += redshift_kind_blocks(predictions, label)
     return Section(
         "scores",
         "How well it separates",

@@ -35,11 +35,16 @@ class Haloes(NamedTuple):
 
 
 class PlacedHaloes(NamedTuple):
-    """Haloes with the 0-based pixel positions of their centres."""
+    """Haloes with the 0-based pixel positions of their centres.
+
+    ``ln_scatter`` is by how much, in ln, the signal of each (richness, or SZ effect) lies above the mean at its mass;
+    None: that is drawn where they are painted.
+    """
 
     haloes: Haloes
     y_pixels: np.ndarray
     x_pixels: np.ndarray
+    ln_scatter: np.ndarray | None = None
 
 
 def log10_cumulative_counts(

@@ -58,6 +58,41 @@ class MicrowaveSky:
     cirrus_scatter: float = 0.0
 
 
+# What a joint infrared and microwave cutout can hold at its centre. Only the first is label 1.
+JOINT_OBJECT_TYPES = (
+    "cluster", "random", "galaxy", "star", "agn", "group", "pair", "bright_star", "radio", "dusty", "cmb_extremum",
+    "near_miss",
+)  # fmt: skip
+
+
+@dataclasses.dataclass
+class SharedHaloes:
+    """Knobs of the haloes that the infrared and the microwave sky have in common."""
+
+    mass_floor_msun: float = 2e14  # lowest M500c of a training cluster
+    redshift_max: float = 1.6  # highest redshift of a training cluster
+    centre_sigma_arcmin: float = 0.3  # Rayleigh scale of a halo's offset from its catalogue position, in both
+    # Of the scatters of richness and of the SZ signal at fixed mass. Little is measured of it; at 0 the two surveys are
+    # independent for a given mass and redshift.
+    scatter_correlation: float = 0.0
+    label_noise: float = 0.0  # fraction of training labels that are flipped
+
+
+@dataclasses.dataclass
+class JointSky:
+    """One sky that both surveys see. Of ``infrared`` and ``microwave``, the knobs of training clusters (mass floor,
+    redshift, centre, label noise) and ``group_boost`` are not used: ``haloes`` has those of both."""
+
+    object_types: ClassVar[tuple[str, ...]] = JOINT_OBJECT_TYPES
+    infrared: InfraredSky = dataclasses.field(default_factory=InfraredSky)
+    microwave: MicrowaveSky = dataclasses.field(default_factory=MicrowaveSky)
+    haloes: SharedHaloes = dataclasses.field(default_factory=SharedHaloes)
+
+    @property
+    def label_noise(self) -> float:
+        return self.haloes.label_noise
+
+
 # What an X-ray + optical cutout can hold at its centre: the experts' classes of Kosiba et al. (2020).
 XRAY_OBJECT_TYPES = (
     "low_z_cluster", "high_z_cluster", "nearby_galaxy", "point_source", "star_agn", "double", "artefact", "edge",

@@ -10,7 +10,8 @@ from clusterjax.simulation.cutout import Cutout
 from clusterjax.simulation.infrared import cutouts as infrared_cutouts
 from clusterjax.simulation.infrared import maps as infrared_maps
 from clusterjax.simulation.infrared import psf
-from clusterjax.simulation.knobs import XRAY_CLASS_OF, InfraredSky, MicrowaveSky, XrayOpticalSky
+from clusterjax.simulation.joint import cutouts as joint_cutouts
+from clusterjax.simulation.knobs import XRAY_CLASS_OF, InfraredSky, JointSky, MicrowaveSky, XrayOpticalSky
 from clusterjax.simulation.microwave import bands as microwave_bands
 from clusterjax.simulation.microwave import cutouts as microwave_cutouts
 from clusterjax.simulation.microwave import maps as microwave_maps
@@ -18,7 +19,7 @@ from clusterjax.simulation.xray_optical import cutouts as xray_optical_cutouts
 from clusterjax.simulation.xray_optical.objects import PIXEL_ARCSEC
 from clusterjax.sky.skymap import SkyMap
 
-Sky = InfraredSky | MicrowaveSky | XrayOpticalSky
+Sky = InfraredSky | MicrowaveSky | XrayOpticalSky | JointSky
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,14 @@ class Simulation:
 
     bands: tuple[str, ...]
     units: str
-    pixel_scale_arcsec: float
+    pixel_scale_arcsec: float  # the largest, where bands have several
     simulate_cutout: Callable[..., Cutout]  # (sky, object_type, rng, *, size)
     # (sky, *, seed, shape, ra_deg, dec_deg, cluster_boost); None where there are cutouts alone
     simulate_map: Callable[..., tuple[SkyMap, Table]] | None
     dtype: type = np.float32  # of the pixels
     measurements: tuple[str, ...] = ()  # what a cutout has besides redshift and mass
     class_of: Mapping[str, str] | None = None  # object type -> class, where several types are one
+    band_scales_arcsec: tuple[float, ...] = ()  # of each band, where they differ
 
 
 def simulation_of(sky: Sky) -> Simulation:
@@ -56,6 +58,16 @@ def simulation_of(sky: Sky) -> Simulation:
             dtype=xray_optical_cutouts.dtype_of(tuple(sky.channels)),
             measurements=xray_optical_cutouts.MEASUREMENTS,
             class_of=XRAY_CLASS_OF,
+        )
+    if isinstance(sky, JointSky):
+        infrared, microwave = simulation_of(sky.infrared), simulation_of(sky.microwave)
+        return Simulation(
+            bands=infrared.bands + microwave.bands,
+            units=f"{infrared.units}; {microwave.units}",
+            pixel_scale_arcsec=microwave.pixel_scale_arcsec,
+            simulate_cutout=joint_cutouts.simulate_cutout,
+            simulate_map=None,  # there are two: joint.maps
+            band_scales_arcsec=tuple(one.pixel_scale_arcsec for one in (infrared, microwave) for _ in one.bands),
         )
     return Simulation(
         bands=psf.BANDS,

@@ -33,6 +33,8 @@ _POSITION_NAMES = (
     ("ra", "de"),
 )
 _GALACTIC_NAMES = (("glon", "glat"), ("l", "b"))
+# Columns that say whether a redshift is spectroscopic or photometric: ours, ACT's, and others'
+KIND_NAMES = ("redshift_kind", "redshifttype", "f_z", "best_z_type")
 _UNIT_ALIASES = {"degrees": "deg", "degree": "deg", "arcminutes": "arcmin", "arcseconds": "arcsec", "none": None}
 
 
@@ -99,6 +101,15 @@ def find_column(table: Table, names: Iterable[str]) -> str | None:
     """The table's column that has the first of ``names`` it has at all; case and signs do not count."""
     by_name = {_plain(name): name for name in reversed(table.colnames)}
     return next((by_name[_plain(name)] for name in names if _plain(name) in by_name), None)
+
+
+def redshift_kinds(table: Table, names: Iterable[str] = KIND_NAMES) -> np.ndarray | None:
+    """spec or phot for each row, empty where the table does not say; None for a table without such a column."""
+    column = find_column(table, names)
+    if column is None:
+        return None
+    said = [str(value).lower() for value in np.ma.filled(np.ma.asarray(table[column]).astype(object), "")]
+    return np.array(["spec" if "spec" in text else "phot" if "phot" in text else "" for text in said], "U4")
 
 
 def _find_pair(table: Table, pairs) -> tuple[str, str] | None:

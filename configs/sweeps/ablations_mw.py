@@ -27,6 +27,14 @@ def linear(config: ExperimentConfig) -> None:
     config.data.stretch = "linear"
 
 
+def log(config: ExperimentConfig) -> None:
+    config.data.stretch = "log"
+
+
+def softening_1(config: ExperimentConfig) -> None:
+    config.data.softening = 1.0  # logarithmic from the CMB's own scale on
+
+
 def f090_alone(config: ExperimentConfig) -> None:
     config.data.bands = ("f090",)
 
@@ -35,7 +43,13 @@ def f150_alone(config: ExperimentConfig) -> None:
     config.data.bands = ("f150",)
 
 
-CHANGES = (no_augmentation, initial_data, window_32_arcmin, linear, f090_alone, f150_alone)
+def f220_alone(config: ExperimentConfig) -> None:
+    config.data.bands = ("f220",)
+
+
+CHANGES = (
+    no_augmentation, initial_data, window_32_arcmin, linear, log, softening_1, f090_alone, f150_alone, f220_alone,
+)  # fmt: skip
 
 
 def get_config(variant: str = "") -> SweepConfig:

@@ -7,7 +7,7 @@ accuracy that Fomicheva (2025) published beside each and why it is no bar, and `
 Interrupted, the same command goes on. ``--config.common="{'training.num_members': 3}"`` sets a field in all of them.
 
 Variants: ``:reference`` (the nine networks of that table), ``:small`` (seven that two cores train in a few hours) and
-``:smoke`` (those nine, four steps each). The rest wants an accelerator.
+``:smoke`` (those nine, four steps each, the deepest with fewer layers). The rest wants an accelerator.
 """
 
 from clusterjax.config import SweepConfig

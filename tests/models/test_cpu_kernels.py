@@ -1,5 +1,7 @@
 """The CPU's convolutions against XLA's own, forward and backward, whatever the shape."""
 
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterjax.models import cpu_kernels, create_model
+from clusterjax.models import cpu_kernels, cpu_weight_gradient, create_model
 from clusterjax.models.cpu_kernels import plain_kernels
 from clusterjax.models.layers import conv, dense, max_pool
 
@@ -42,9 +44,10 @@ def assert_same(layer, x):
     image=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     features=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     depthwise=st.booleans(),
-    batch=st.integers(1, 3),
+    batch=st.integers(1, 6),
+    part_values=st.sampled_from([1, 200, 2**20]),  # of the gradient by the kernel: image by image, a few, all at once
 )
-def test_convolutions_of_any_shape(size, stride, pads, image, features, depthwise, batch):
+def test_convolutions_of_any_shape(size, stride, pads, image, features, depthwise, batch, part_values):
     padding = [(min(pads[0], size[0]), min(pads[1], size[0])), (min(pads[2], size[1]), min(pads[3], size[1]))]
     if any(n + sum(pad) < k for n, pad, k in zip(image, padding, size, strict=True)):
         return
@@ -60,7 +63,8 @@ def test_convolutions_of_any_shape(size, stride, pads, image, features, depthwis
         rngs=nnx.Rngs(0),
     )
     x = jnp.asarray(np.random.default_rng(1).normal(size=(batch, *image, num_in)), jnp.float32)
-    assert_same(layer, x)
+    with mock.patch.object(cpu_weight_gradient, "_PART_VALUES", part_values):
+        assert_same(layer, x)
 
 
 @pytest.mark.parametrize("shape", [(4, 7), (2, 5, 7)])
@@ -108,3 +112,11 @@ def test_each_kernel_is_reached():
     with plain_kernels():
         assert count() == 27
     assert not cpu_kernels._plain_everywhere
+
+
+@pytest.mark.parametrize(
+    ("image", "output", "parts"),
+    [((32, 64, 64, 64), (32, 64, 64, 64), 8), ((32, 8, 8, 128), (32, 8, 8, 32), 1), ((7, 224, 224, 64), (7, 9), 7)],
+)
+def test_the_gradient_by_the_kernel_is_taken_in_parts_that_caches_hold(image, output, parts):
+    assert cpu_weight_gradient.num_parts(image, output) == parts

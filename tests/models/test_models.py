@@ -39,7 +39,7 @@ PUBLISHED = {
     "vit_tiny": 5_717_416,
     "wide_resnet101_2": 126_886_696,
 }
-OWN = ("baseline", "cnn_mlp", "kosiba_cn")  # of no library
+OWN = ("baseline", "cnn_mlp", "kosiba_cn", "two_branch")  # of no library
 SPINAL = ("spinalnet_densenet", "spinalnet_efficientnet", "spinalnet_resnet", "spinalnet_vgg")
 
 
@@ -112,6 +112,7 @@ LARGE = tuple(f"efficientnet_b{i}" for i in range(3, 8))  # of one rule with the
 @pytest.mark.parametrize(("num_bands", "num_classes"), [(1, 2), (5, 4)])
 def test_shapes_at_the_smallest_input(name, num_bands, num_classes):
     size = SMALLEST.get(name, 32)
+    num_bands += name == "two_branch" and num_bands == 1
     model = nnx.eval_shape(lambda: build(name, num_bands=num_bands, num_classes=num_classes))
     image = jax.ShapeDtypeStruct((3, size, size, num_bands), jnp.float32)
     assert shape_of_output(model, image).shape == (3, num_classes)

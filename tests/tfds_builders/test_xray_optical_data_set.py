@@ -3,6 +3,7 @@
 import csv
 import functools
 import io
+import itertools
 import zipfile
 
 import numpy as np
@@ -23,6 +24,7 @@ from tfds_builders.simulated_example import simulate_example, simulated_type
 from tfds_builders.xray_optical_cutouts import archive as archive_module
 from tfds_builders.xray_optical_cutouts import published
 from tfds_builders.xray_optical_cutouts.archive import KosibaArchive
+from tfds_builders.xray_optical_cutouts.channel_order import find_channels
 from tfds_builders.xray_optical_cutouts.xray_optical_cutouts_dataset_builder import make_builder
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # array_record leaves its files to the collector
@@ -116,6 +118,19 @@ def test_volunteers_labels_are_mostly_right(folder, labels, binary):
     assert np.mean(is_cluster[np.isin(called, ("cluster", "low-z", "hi-z"))]) > 0.9
     assert builder.change_labels("test") is None
     assert make_builder(data_config(folder), XrayOpticalSky()).change_labels("train") is None
+
+
+def test_smaller_pictures(simulated, folder):
+    """The same sky with fewer pixels, as Pillow's antialiased filter makes them."""
+    sizes = {"simulated_size": 64, "num_train": 3, "num_validation": 1, "num_test": 1}
+    small = make_builder(data_config(folder, image_size=16, **sizes), XrayOpticalSky())
+    small.download_and_prepare()
+    assert small.info.metadata["pixel_scale_arcsec"] == pytest.approx(4 * 420 / 356)
+    image, whole = (open_source(builder, "train")[2]["image"] for builder in (small, simulated))
+    assert (image.shape, image.dtype) == ((16, 16, 3), np.uint8)
+    expected = np.array(Image.fromarray(whole).resize((16, 16), Image.Resampling.BILINEAR))
+    assert np.abs(image.astype(int) - expected).max() <= 1
+    assert small.info.full_name != simulated.info.full_name
 
 
 def test_six_channels_and_raw_ones(folder):
@@ -232,6 +247,44 @@ def test_five_classes_and_channels_of_the_archive(folder, archive):
         assert source[i]["label"] == source[i]["object_type"] == i
         np.testing.assert_array_equal(source[i]["image"][..., 0], png(100 + i)[1][..., 2])
         assert (source[i]["image"][..., 1] == 255).all()  # XAmin's red of grey above 176
+
+
+@functools.cache
+def simulated_pictures(num=24):
+    """As the network sees them: zero, xray, optical."""
+    one = functools.partial(simulate_example, "train", seed=3, sky=XrayOpticalSky(), object_fractions=XRAY_FRACTIONS)
+    return [one(index, size=356)["image"] for index in range(num)]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_which_channel_is_which_is_told_from_the_pictures(order):
+    """The empty one is empty; the X-ray image has its source at the centre."""
+    names = tuple(("zero", "xray", "optical")[place] for place in order)
+    assert find_channels(picture[..., order] for picture in simulated_pictures()) == names
+
+
+def test_pictures_that_do_not_say():
+    pictures = simulated_pictures()
+    assert find_channels(pictures[:19]) is None
+    assert find_channels(picture[..., [0, 1, 1]] for picture in pictures) is None  # neither is ahead
+    assert find_channels(picture[..., [0, 0, 1]] for picture in pictures) is None
+    assert find_channels(picture[..., [2, 1, 1]] for picture in pictures) is None
+
+
+def test_order_of_an_archive_of_simulated_pictures(tmp_path, caplog):
+    """Found where it is not given; given otherwise it counts, with a warning."""
+    changes = {"train.csv": table([(f"{i}", XRAY_CLASSES[i % 5]) for i in range(20)])}
+    for i, picture in enumerate(simulated_pictures()):
+        stream = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(picture[..., [2, 0, 1]])).save(stream, "PNG", compress_level=1)
+        changes[f"train_images/{i}.png" if i < 20 else f"test_images/{i - 20}.png"] = stream.getvalue()
+    changes["test_images/4.png"] = changes["test_images/3.png"]
+    path = write_archive(tmp_path / "a.zip", changes=changes)
+    assert builder_of(kosiba(tmp_path, path)).builder_config.archive_channels == ("optical", "zero", "xray")
+    assert not caplog.records
+    named = kosiba(tmp_path, path, archive_channels=("xray", "zero", "optical"))
+    assert builder_of(named).builder_config.archive_channels == ("xray", "zero", "optical")
+    assert "the source at the centre says optical,zero,xray" in caplog.text
 
 
 def test_within_one_folder(tmp_path):

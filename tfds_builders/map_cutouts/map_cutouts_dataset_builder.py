@@ -31,7 +31,8 @@ class MapsConfig(PlacedConfig):
 class Builder(FromMaps, PlacedCutouts, tfds.core.GeneratorBasedBuilder):
     """Cutouts of local maps in splits that share no sky. Made by :func:`make_builder`; there is no default config."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.1.0": "Examples say how their redshift was measured."}  # noqa: RUF012  (TFDS's interface)
 
 
 def make_builder(config: DataConfig, sky=None) -> Builder:

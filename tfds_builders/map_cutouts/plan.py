@@ -9,7 +9,7 @@ from astropy.table import Table, vstack
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.cutout import POSITIVE_TYPE
-from clusterjax.sky.catalogues import read_table, with_positions
+from clusterjax.sky.catalogues import read_table, redshift_kinds, with_positions
 from clusterjax.sky.open_map import open_map
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.selection import draw_empty_positions
@@ -76,6 +76,8 @@ def read_objects(path: str) -> Table:
     objects = Table({"ra_deg": table["ra_deg"], "dec_deg": table["dec_deg"], "object_type": types})
     of_map = table[columns["map"]] if "map" in columns else np.full(len(table), "")
     objects["map"] = [pathlib.Path(str(name)).name for name in of_map]
+    kinds = redshift_kinds(table)
+    objects["redshift_kind"] = np.full(len(table), "", "U4") if kinds is None else kinds
     for name in NUMBERS:
         values = table[columns[name]] if name in columns else np.full(len(table), np.nan)
         objects[name] = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)

@@ -28,7 +28,8 @@ class SurveyBuilder(SurveyCutouts, tfds.core.GeneratorBasedBuilder, skip_registr
     """Cutouts of the microwave sky in splits that share none of it."""
 
     name = "microwave_cutouts"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.1.0": "Examples say how their redshift was measured."}  # noqa: RUF012  (TFDS's interface)
 
 
 class SurveyMapsBuilder(FromMaps, SurveyCutouts, tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import logging
 import pathlib
 from collections.abc import Iterator
 
@@ -25,9 +26,12 @@ from tfds_builders.pixel_sample import PixelSample
 from tfds_builders.simulated import LABELS
 from tfds_builders.survey_cutouts import open_downloader
 from tfds_builders.xray_optical_cutouts.archive import SIZE, URL, KosibaArchive
+from tfds_builders.xray_optical_cutouts.channel_order import find_channels
 
 SERVICE = "kosiba2020"
 _CLUSTERS = XRAY_CLASSES[:2]
+_DEFAULT_ORDER = ("zero", "optical", "xray")  # where the pictures do not say
+_PICTURES_ASKED = 100
 
 
 @dataclasses.dataclass
@@ -131,12 +135,14 @@ def make_published_builder(builder_class: type, config: DataConfig, sky: XrayOpt
     """
     channels = tuple(sky.channels)
     check_channels(channels, EIGHT_BIT)
-    archive_channels = tuple(config.archive_channels)
-    if sorted(archive_channels) != sorted(("zero", *IMAGES)):
-        raise InputError(f"config.data.archive_channels={archive_channels} must be zero, xray, optical in some order")
+    named = tuple(config.archive_channels)
+    if named and sorted(named) != sorted(("zero", *IMAGES)):
+        raise InputError(f"config.data.archive_channels={named} must be zero, xray, optical in some order, or empty")
     path = _find_archive(config).resolve()
     stat = path.stat()
-    entries = _entries(str(path), (stat.st_size, stat.st_mtime_ns), config.validation_fraction, config.seed)
+    stamp = (stat.st_size, stat.st_mtime_ns)
+    entries = _entries(str(path), stamp, config.validation_fraction, config.seed)
+    archive_channels = _channel_order(str(path), stamp, named)
     published = PublishedConfig(
         archive=str(path),
         archive_channels=archive_channels,
@@ -150,6 +156,26 @@ def make_published_builder(builder_class: type, config: DataConfig, sky: XrayOpt
     published.name = f"{SERVICE}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"
     with absl_errors_only():
         return builder_class(config=published, data_dir=config.data_dir)
+
+
+@functools.lru_cache(maxsize=2)
+def _channel_order(path: str, stamp: tuple, named: tuple[str, ...]) -> tuple[str, ...]:
+    """``named``, or what the pictures say; a warning where they say otherwise, or nothing."""
+    del stamp
+    with KosibaArchive(path) as archive:
+        members = [entry.member for entry in archive.entries()]
+        found = find_channels(archive.image(member) for member in members[:: -(-len(members) // _PICTURES_ASKED)])
+    if named and found not in (None, named):
+        logging.warning(
+            "config.data.archive_channels=%s, but in the pictures of %s the source at the centre says %s",
+            ",".join(named), path, ",".join(found),
+        )  # fmt: skip
+    if not named and found is None:
+        logging.warning(
+            "the pictures of %s do not say which channel is the X-ray image; taken as %s: else give "
+            "config.data.archive_channels", path, ",".join(_DEFAULT_ORDER),
+        )  # fmt: skip
+    return named or found or _DEFAULT_ORDER
 
 
 def _find_archive(config: DataConfig) -> pathlib.Path:

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.cutout import POSITIVE_TYPE, Cutout
 from clusterjax.simulation.haloes import Haloes, PlacedHaloes, sample_groups, sample_training_clusters
 from clusterjax.simulation.infrared.field import (
     GROUP_COLOUR_SCATTER,
+    Field,
     member_sources,
     sample_field,
 )
@@ -37,7 +39,9 @@ _PAIR_SEPARATION_ARCSEC = (5.0, 25.0)
 _LATENT_PROBABILITY = 0.5
 
 
-class _Object(NamedTuple):
+class CentralObject(NamedTuple):
+    """What a cutout has near its centre."""
+
     sources: Sources | None
     y_pixels: float
     x_pixels: float
@@ -45,17 +49,17 @@ class _Object(NamedTuple):
     m500c_msun: float = np.nan
 
 
-def _halo(rng, sky: InfraredSky, middle: float, haloes: Haloes, colour_scatter: float) -> _Object:
+def _halo(rng, sky: InfraredSky, middle: float, haloes: Haloes, colour_scatter: float) -> CentralObject:
     """One halo, miscentred by a Rayleigh distance."""
     dy, dx = rng.normal(0, sky.centre_sigma_pixels, 2)
     placed = PlacedHaloes(haloes, np.array([middle + dy]), np.array([middle + dx]))
     members = member_sources(rng, placed, colour_scatter)
-    return _Object(members, middle + dy, middle + dx, float(haloes.redshift[0]), float(haloes.m500c_msun[0]))
+    return CentralObject(members, middle + dy, middle + dx, float(haloes.redshift[0]), float(haloes.m500c_msun[0]))
 
 
-def _point(rng, middle: float, w1: float, colour: float, redshift: float = np.nan) -> _Object:
+def _point(rng, middle: float, w1: float, colour: float, redshift: float = np.nan) -> CentralObject:
     y, x = middle + rng.normal(0, _CENTRE_SCATTER_PIXELS, 2)
-    return _Object(Sources(*(np.array([value]) for value in (y, x, w1, colour))), y, x, redshift)
+    return CentralObject(Sources(*(np.array([value]) for value in (y, x, w1, colour))), y, x, redshift)
 
 
 def _cluster(rng, sky, middle):
@@ -70,7 +74,7 @@ def _group(rng, sky, middle):
 
 
 def _random(rng, sky, middle):
-    return _Object(None, middle, middle)
+    return CentralObject(None, middle, middle)
 
 
 def _galaxy(rng, sky, middle):
@@ -88,7 +92,7 @@ def _pair(rng, sky, middle):
     angle = rng.uniform(0, 2 * np.pi)
     half = np.array([-0.5, 0.5]) * separation
     sources = Sources(y + half * np.sin(angle), x + half * np.cos(angle), w1, field_colour(rng, redshift))
-    return _Object(sources, y, x, float(redshift[0]))
+    return CentralObject(sources, y, x, float(redshift[0]))
 
 
 def _star(rng, sky, middle):
@@ -105,7 +109,7 @@ def _agn(rng, sky, middle):
     return _point(rng, middle, w1[0], colour[0])
 
 
-_RECIPES: dict[str, Callable[[np.random.Generator, InfraredSky, float], _Object]] = {
+_RECIPES: dict[str, Callable[[np.random.Generator, InfraredSky, float], CentralObject]] = {
     "cluster": _cluster,
     "random": _random,
     "galaxy": _galaxy,
@@ -116,6 +120,11 @@ _RECIPES: dict[str, Callable[[np.random.Generator, InfraredSky, float], _Object]
     "bright_star": _bright_star,
 }
 assert tuple(_RECIPES) == OBJECT_TYPES
+
+
+def sample_object(rng: np.random.Generator, sky: InfraredSky, object_type: str, *, size: int = 64) -> CentralObject:
+    """An object of a type near the centre of a cutout of ``size`` pixels a side."""
+    return _RECIPES[object_type](rng, sky, (size - 1) / 2)
 
 
 def paint_star_artefacts(
@@ -147,21 +156,11 @@ def simulate_cutout(sky: InfraredSky, object_type: str, rng: np.random.Generator
     if object_type not in _RECIPES:
         raise InputError(f"object_type={object_type!r} is unknown; use one of {', '.join(OBJECT_TYPES)}")
     positive = object_type == POSITIVE_TYPE
-    target = _RECIPES[object_type](rng, sky, (size - 1) / 2)
+    target = sample_object(rng, sky, object_type, size=size)
     field = sample_field(rng, sky, (size, size), group_mass_max_msun=np.inf if positive else NEGATIVE_FREE_OF_MSUN)
-    parts = [field.sources()] if target.sources is None else [target.sources, field.sources()]
-    image = render(join(parts), (size, size), psf_scale=draw_psf_scale(rng, sky))
-
-    stars = join([field.stars, target.sources]) if object_type == "bright_star" else field.stars
-    if (stars.w1_mag < ARTEFACTS_BRIGHTER_THAN_W1).any():
-        paint_star_artefacts(rng, image, stars, spike_angle_rad=rng.uniform(0, np.pi / 2))
-    noise = pixel_noise(sky)
-    if sky.background_gradient:
-        image += _tilt(rng, size)[..., None] * (sky.background_gradient * noise)
-    image -= np.median(image, axis=(0, 1))
-    image += rng.standard_normal(image.shape, np.float32) * noise.astype(np.float32)
+    image = paint_cutout(rng, sky, field, target.sources, size=size, is_star=object_type == "bright_star")
     return Cutout(
-        image=np.asarray(image, np.float32),
+        image=image,
         label=int(positive),
         object_type=object_type,
         redshift=target.redshift,
@@ -169,3 +168,20 @@ def simulate_cutout(sky: InfraredSky, object_type: str, rng: np.random.Generator
         centre_y_pixels=float(target.y_pixels),
         centre_x_pixels=float(target.x_pixels),
     )
+
+
+def paint_cutout(
+    rng: np.random.Generator, sky: InfraredSky, field: Field, own: Sources | None, *, size: int, is_star: bool = False
+) -> Float[np.ndarray, "y x band"]:
+    """The image of a field and of the object's ``own`` sources, with noise; ``is_star``: with a bright star's halo."""
+    parts = [field.sources()] if own is None else [own, field.sources()]
+    image = render(join(parts), (size, size), psf_scale=draw_psf_scale(rng, sky))
+    stars = join([field.stars, own]) if is_star else field.stars
+    if (stars.w1_mag < ARTEFACTS_BRIGHTER_THAN_W1).any():
+        paint_star_artefacts(rng, image, stars, spike_angle_rad=rng.uniform(0, np.pi / 2))
+    noise = pixel_noise(sky)
+    if sky.background_gradient:
+        image += _tilt(rng, size)[..., None] * (sky.background_gradient * noise)
+    image -= np.median(image, axis=(0, 1))
+    image += rng.standard_normal(image.shape, np.float32) * noise.astype(np.float32)
+    return np.asarray(image, np.float32)

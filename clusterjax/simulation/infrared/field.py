@@ -66,7 +66,7 @@ def area_deg2(shape: tuple[int, int], pad: int = 0) -> float:
 
 def member_sources(rng: np.random.Generator, placed: PlacedHaloes, colour_scatter: float) -> Sources:
     """The galaxies of ``placed``, with colours C(z) of scatter ``colour_scatter`` (mag)."""
-    members = sample_members(rng, placed.haloes, pixel_scale_arcsec=PIXEL_SCALE_ARCSEC)
+    members = sample_members(rng, placed.haloes, pixel_scale_arcsec=PIXEL_SCALE_ARCSEC, ln_scatter=placed.ln_scatter)
     colour = passive_colour(members.redshift) + rng.normal(0, colour_scatter, len(members.halo))
     return Sources(
         placed.y_pixels[members.halo] + members.dy_pixels,
@@ -89,13 +89,12 @@ def unclustered_galaxies() -> MagnitudeCounts:
     return galaxy_counts(lambda at: np.interp(at, w1, share))
 
 
-def _sample_group_field(
+def _sample_groups(
     rng: np.random.Generator, sky: InfraredSky, shape: tuple[int, int], mass_max_msun: float
-) -> tuple[PlacedHaloes, Sources]:
+) -> PlacedHaloes:
     mean = group_density_per_deg2(0.0, mass_max_msun) * area_deg2(shape, GROUP_PAD_PIXELS) * sky.group_boost
     haloes = sample_groups(rng, rng.poisson(mean), mass_max_msun=mass_max_msun)
-    placed = PlacedHaloes(haloes, *uniform_positions(rng, len(haloes.redshift), shape, GROUP_PAD_PIXELS))
-    return placed, member_sources(rng, placed, GROUP_COLOUR_SCATTER)
+    return PlacedHaloes(haloes, *uniform_positions(rng, len(haloes.redshift), shape, GROUP_PAD_PIXELS))
 
 
 def sample_field(
@@ -104,11 +103,12 @@ def sample_field(
     shape: tuple[int, int],
     *,
     group_mass_max_msun: float = np.inf,
+    groups: PlacedHaloes | None = None,
 ) -> Field:
     """Everything that an image of ``shape`` = (ny, nx) pixels holds by chance, to 16 pixels outside it.
 
     With ``sky.groups`` a part of the galaxies comes in explicit group haloes below ``group_mass_max_msun`` and the
-    unclustered rest is thinned, so that the total counts stay as they are.
+    unclustered rest is thinned, so that the total counts stay as they are. ``groups``: those very ones.
     """
     pad = PSF_HALF_PIXELS
     area = area_deg2(shape, pad)
@@ -127,5 +127,6 @@ def sample_field(
     if not sky.groups:
         nothing = np.empty(0)
         return Field(galaxies, stars, agn, PlacedHaloes(Haloes(nothing, nothing), nothing, nothing))
-    groups, members = _sample_group_field(rng, sky, shape, group_mass_max_msun)
+    groups = _sample_groups(rng, sky, shape, group_mass_max_msun) if groups is None else groups
+    members = member_sources(rng, groups, GROUP_COLOUR_SCATTER)
     return Field(join([galaxies, members]), stars, agn, groups)

@@ -38,13 +38,14 @@ def simulate_map(
     ra_deg: float,
     dec_deg: float,
     cluster_boost: float = 1.0,
+    haloes: tuple[PlacedHaloes, PlacedHaloes] | None = None,
 ) -> tuple[SkyMap, Table]:
     """A map of ``shape`` = (ny, nx) pixels of 2.75 arcsec centred on (``ra_deg``, ``dec_deg``), and its truth.
 
     Haloes above the group range (1.25e14 Msun) follow the true mass function, ``cluster_boost`` times as dense, so that
     a small map can measure completeness; everything else has its true density. The map's median is subtracted once
-    and the noise is that of cutouts. ``sky.mass_floor_msun``, ``redshift_max`` and ``label_noise`` concern training
-    cutouts only.
+    and the noise is that of cutouts. ``haloes``: these groups and these clusters, on the map's pixels.
+    ``sky.mass_floor_msun``, ``redshift_max`` and ``label_noise`` concern training cutouts only.
 
     The truth has a row for every cluster and group centred in the map, every star brighter than W1 = 9 and every AGN:
     ``object_id``, ``object_type``, ``ra_deg``, ``dec_deg``, ``x_pixels``, ``y_pixels`` (0-based), ``redshift``,
@@ -53,8 +54,9 @@ def simulate_map(
     """
     _check_shape(shape)
     rng = np.random.default_rng([seed, _MAP_STREAM])
-    field = sample_field(rng, sky, shape)
-    clusters = _sample_clusters(rng, shape, cluster_boost)
+    groups, clusters = haloes or (None, None)
+    field = sample_field(rng, sky, shape, groups=groups)
+    clusters = _sample_clusters(rng, shape, cluster_boost) if clusters is None else clusters
     sources = join([field.sources(), member_sources(rng, clusters, sky.colour_scatter)])
     image = render(sources, shape, psf_scale=draw_psf_scale(rng, sky))
     paint_star_artefacts(rng, image, field.stars, spike_angle_rad=rng.uniform(0, np.pi / 2))

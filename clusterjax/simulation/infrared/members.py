@@ -91,25 +91,26 @@ class Members(NamedTuple):
     redshift: Float[np.ndarray, " n"]
 
 
-def sample_members(rng: np.random.Generator, haloes: Haloes, *, pixel_scale_arcsec: float) -> Members:
+def sample_members(
+    rng: np.random.Generator,
+    haloes: Haloes,
+    *,
+    pixel_scale_arcsec: float,
+    ln_scatter: Float[np.ndarray, " n"] | None = None,
+) -> Members:
     """Galaxies to W1 = 20.5 within 2 R500 of each halo, the brightest (BCG) of each first, in the haloes' order.
 
-    Number: N500 with log-normal scatter 0.25, scaled to 2 R500 by an NFW profile of c200 = 2.9 and to the faint limit
-    by the luminosity function L^-0.84 exp(-L). Positions: NFW, spherical, in projection. BCG: m* - 1.3 -
-    0.5 log10(M/3e14) with a scatter of 0.35 mag, a Gaussian of one pixel from the centre.
+    Number: N500 with log-normal scatter 0.25 (or the ``ln_scatter`` given), scaled to 2 R500 by an NFW profile of
+    c200 = 2.9 and to the faint limit by the luminosity function L^-0.84 exp(-L). Positions: NFW, spherical, in
+    projection. BCG: m* - 1.3 - 0.5 log10(M/3e14) with a scatter of 0.35 mag, a Gaussian of one pixel from the centre.
     """
     mass, redshift = haloes
     count = len(mass)
     m_star = characteristic_w1(redshift)
     faintest = np.maximum(10 ** (-0.4 * (FAINTEST_W1 - m_star)), _FAINTEST_LUMINOSITY)
     number_below = np.interp(faintest, _LUMINOSITY, _NUMBER_BELOW)
-    mean = (
-        richness_n500(mass)
-        * np.exp(rng.normal(0, RICHNESS_SCATTER, count))
-        * _POPULATED_OVER_500
-        * (_NUMBER_TOTAL - number_below)
-        / _NUMBER_N500
-    )
+    scatter = rng.normal(0, RICHNESS_SCATTER, count) if ln_scatter is None else ln_scatter
+    mean = richness_n500(mass) * np.exp(scatter) * _POPULATED_OVER_500 * (_NUMBER_TOTAL - number_below) / _NUMBER_N500
     halo = np.repeat(np.arange(count), rng.poisson(mean))
     total = len(halo)
 

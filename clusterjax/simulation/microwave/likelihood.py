@@ -13,10 +13,10 @@ from clusterjax.simulation.cosmology import theta500_arcmin
 from clusterjax.simulation.haloes import sample_training_clusters
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import ARCMIN, PIXEL_SCALE_ARCMIN
-from clusterjax.simulation.microwave.cutouts import halo_transform, setting_of
 from clusterjax.simulation.microwave.filters import noise_covariance
 from clusterjax.simulation.microwave.flat_sky import GaussianField
 from clusterjax.simulation.microwave.profiles import compton_y_transform, halo_signal
+from clusterjax.simulation.microwave.surroundings import halo_transform, setting_of
 
 _PRIOR_DRAWS = 100_000
 _NUM_SHAPES = 8  # equally wide in ln theta500, but for the first and last thousandths of the clusters

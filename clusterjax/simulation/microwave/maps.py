@@ -7,7 +7,6 @@ import numpy as np
 from astropy.table import Table
 
 from clusterjax.errors import InputError
-from clusterjax.simulation.cosmology import theta500_arcmin
 from clusterjax.simulation.haloes import (
     Haloes,
     PlacedHaloes,
@@ -25,7 +24,6 @@ from clusterjax.simulation.microwave.bands import (
     sz_uk_per_y,
 )
 from clusterjax.simulation.microwave.cirrus import Cirrus
-from clusterjax.simulation.microwave.cutouts import field_sources
 from clusterjax.simulation.microwave.flat_sky import (
     PIXEL_RADIANS,
     GaussianField,
@@ -42,14 +40,15 @@ from clusterjax.simulation.microwave.plate_carree import (
     row_dec_deg,
     row_width,
 )
-from clusterjax.simulation.microwave.sources import PointSources, cluster_sources, join
+from clusterjax.simulation.microwave.sources import PointSources, join, sources_in_haloes
 from clusterjax.simulation.microwave.spectra import map_covariance
+from clusterjax.simulation.microwave.surroundings import field_sources
 from clusterjax.simulation.truth import halo_rows, truth_rows, truth_table
 from clusterjax.sky.geometry import make_wcs
 from clusterjax.sky.skymap import SkyMap
 
 TRUTH_SOURCES_ABOVE_MJY = 10.0
-_GROUPS_ABOVE_MSUN = 3e13  # painted; fainter ones are left out with the Gaussian SZ term
+GROUPS_ABOVE_MSUN = 3e13  # painted; fainter ones are left out with the Gaussian SZ term
 _MAP_STREAM = 7_002  # keeps a map's random numbers apart from those of cutouts with the same seed
 _MIN_SIDE_PIXELS, _MAX_SIDE_DEG, _MAX_CAR_HEIGHT_DEG = 64, 30, 90
 
@@ -63,14 +62,18 @@ def simulate_map(
     dec_deg: float,
     cluster_boost: float = 1.0,
     projection: str = "TAN",
+    haloes: tuple[PlacedHaloes, PlacedHaloes] | None = None,
+    radio_hosts: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[SkyMap, Table]:
     """A map of ``shape`` = (ny, nx) pixels of 0.5 arcmin centred on (``ra_deg``, ``dec_deg``), and its truth.
 
     µK of the CMB in three bands, at the depth of ``sky.survey``. Haloes above 1.25e14 Msun follow the true mass
     function, ``cluster_boost`` times as dense; those down to 3e13 have their true density. In ``TAN`` the sky is flat,
     up to 30 deg a side. In ``CAR``, the projection of ACT's maps, pixels have 0.5 arcmin of RA and of Dec; such a map
-    may be 90 deg high, 30 deg of RA wide, and reach 65 deg from the equator. ``sky.mass_floor_msun``, ``redshift_max``,
-    ``centre_offset_arcmin`` and ``label_noise`` concern training cutouts only.
+    may be 90 deg high, 30 deg of RA wide, and reach 65 deg from the equator. ``haloes``: these groups and these
+    clusters, on the pixels of the map's periodic grid. ``radio_hosts``: (y, x) on the map, where its radio galaxies
+    are. ``sky.mass_floor_msun``, ``redshift_max``, ``centre_offset_arcmin`` and ``label_noise`` concern training
+    cutouts only.
 
     The truth has a row for every halo centred in the map, and every radio or dusty galaxy above 10 mJy:
     ``object_id``, ``object_type``, ``ra_deg``, ``dec_deg``, ``x_pixels``, ``y_pixels`` (0-based), ``redshift``,
@@ -81,12 +84,16 @@ def simulate_map(
     rng = np.random.default_rng([seed, _MAP_STREAM])
     grid = tuple(padded_side(side) for side in shape)
     width = None if projection == "TAN" else functools.partial(row_width, shape=shape, dec_deg=dec_deg)
-    groups = _place(rng, grid, group_density_per_deg2(_GROUPS_ABOVE_MSUN), _sample_painted_groups, width)
-    clusters = _place(rng, grid, cluster_density_per_deg2() * cluster_boost, sample_clusters, width)
+    groups, clusters = haloes or (
+        _place(rng, grid, group_density_per_deg2(GROUPS_ABOVE_MSUN), _sample_painted_groups, width),
+        _place(rng, grid, cluster_density_per_deg2() * cluster_boost, sample_clusters, width),
+    )
     sources = field_sources(rng, sky, grid)
     if width is not None:
         sources = PointSources(*_thinned(rng, sources, width(sources.y_pixels)))
-    sources = join([sources, *(_sources_in(rng, sky, placed, width) for placed in (groups, clusters))])
+    if radio_hosts is not None:
+        sources = _moved_to_hosts(rng, sources, radio_hosts, shape)
+    sources = join([sources, *(sources_in_haloes(rng, sky, placed, width=width) for placed in (groups, clusters))])
     beam_scale = 1 + rng.normal(0, sky.beam_error)
 
     def make(zone: Zone) -> np.ndarray:
@@ -137,7 +144,10 @@ def _flat_map(
     field = GaussianField(covariance, shape, width=width)
     transform = field.draw_transform(rng)
     y_transform = sum(
-        paint_haloes(rng, sky, *placed, field.padded, pixel_radians=PIXEL_RADIANS, width=width) for placed in haloes
+        paint_haloes(
+            rng, sky, *placed[:3], field.padded, pixel_radians=PIXEL_RADIANS, width=width, ln_scatter=placed.ln_scatter
+        )
+        for placed in haloes
     )
     weight = sources.uk_sr.T / (PIXEL_RADIANS**2 * width)
     beam = beam_transform(survey, grid_ell(field.padded, width=width), scale=beam_scale).astype(np.float32)
@@ -169,7 +179,7 @@ def _check(shape: tuple[int, int], dec_deg: float, projection: str) -> None:
 
 
 def _sample_painted_groups(rng, count: int) -> Haloes:
-    return sample_groups(rng, count, mass_min_msun=_GROUPS_ABOVE_MSUN)
+    return sample_groups(rng, count, mass_min_msun=GROUPS_ABOVE_MSUN)
 
 
 def _thinned(rng, columns, width: np.ndarray) -> list[np.ndarray]:
@@ -188,12 +198,16 @@ def _place(rng, grid: tuple[int, int], density_per_deg2: float, sample, width) -
     return PlacedHaloes(haloes, y, x)
 
 
-def _sources_in(rng, sky: MicrowaveSky, placed: PlacedHaloes, width) -> PointSources:
-    hosts = rng.random(len(placed.y_pixels)) < sky.radio_in_clusters
-    mass, redshift = (column[hosts] for column in placed.haloes)
-    y, x = placed.y_pixels[hosts], placed.x_pixels[hosts]
-    sources = cluster_sources(rng, sky, y, x, theta500_arcmin(mass, redshift))
-    return sources if width is None else sources._replace(x_pixels=x + (sources.x_pixels - x) / width(y))
+def _moved_to_hosts(rng, sources: PointSources, hosts, shape: tuple[int, int]) -> PointSources:
+    """The radio galaxies within the map, each moved to a host of its own; those without one are left out."""
+    inside = ~sources.dusty
+    for position, side in zip(sources[:2], shape, strict=True):
+        inside &= np.abs(position - (side - 1) / 2) < side / 2
+    number = min(int(inside.sum()), len(hosts[0]))
+    chosen = rng.permutation(len(hosts[0]))[:number]
+    kept = PointSources(*(column[np.flatnonzero(inside)[:number]] for column in sources))
+    moved = kept._replace(y_pixels=hosts[0][chosen], x_pixels=hosts[1][chosen])
+    return join([PointSources(*(column[~inside] for column in sources)), moved])
 
 
 def _source_rows(object_type: str, sources: PointSources, rows: np.ndarray) -> Table:

@@ -30,11 +30,15 @@ def paint_haloes(
     *,
     pixel_radians: float,
     width: float = 1.0,
+    ln_scatter: Float[np.ndarray, " n"] | None = None,
+    size_ratio: float = _SIZE_RATIO,
 ) -> Complex[np.ndarray, "ky kx"]:
-    """``rfft2`` of all haloes' Compton y on a periodic grid, with the scatter of ``sky``; masses are true ones.
+    """``rfft2`` of all haloes' Compton y on a periodic grid, with the scatter of ``sky`` (or the ``ln_scatter`` given);
+    masses are true ones.
 
     Pixels are ``pixel_radians`` high and ``width`` times as wide. One FFT a size (and, of Battaglia's profile, a
-    shape): a halo is shared between the two sizes next to its own, with its integrated signal kept.
+    shape): a halo is shared between the two sizes next to its own, with its integrated signal kept. ``size_ratio`` is
+    that between them.
     """
     ell = grid_ell(grid, pixel_radians, width=width)
     total = np.zeros(ell.shape, np.complex64)
@@ -42,9 +46,9 @@ def paint_haloes(
     if not len(mass):
         return total
     halo = halo_signal(sky.profile, sky.mass_ratio * mass, redshift)
-    scatter = np.exp(rng.normal(0, sky.scatter_ln, len(mass)))
-    signal = halo.total_sr * scatter / (pixel_radians**2 * width)
-    place = np.log(halo.scale_radians / halo.scale_radians.min()) / np.log(_SIZE_RATIO)
+    ln_scatter = rng.normal(0, sky.scatter_ln, len(mass)) if ln_scatter is None else ln_scatter
+    signal = halo.total_sr * np.exp(ln_scatter) / (pixel_radians**2 * width)
+    place = np.log(halo.scale_radians / halo.scale_radians.min()) / np.log(size_ratio)
     lower = np.floor(place).astype(int)
     share = place - lower
     kind = np.round(halo.slope / _SLOPE_STEP).astype(int)
@@ -53,7 +57,7 @@ def paint_haloes(
         used = (weight > 0) & (kind == of_kind)
         if used.any():
             points = deposit_transform(y_pixels[used], x_pixels[used], weight[None, used], grid)[0]
-            size = halo.scale_radians.min() * _SIZE_RATIO**index
+            size = halo.scale_radians.min() * size_ratio**index
             slope = float(halo.slope[used].mean())
             total += points * unit_transform(sky.profile, ell * size, slope).astype(np.float32)
     return total

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from clusterjax.simulation.cosmology import theta500_arcmin
+from clusterjax.simulation.haloes import PlacedHaloes
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import (
     PIXEL_SCALE_ARCMIN,
@@ -104,6 +106,15 @@ def cluster_sources(rng, sky: MicrowaveSky, y, x, theta500_arcmin: Float[np.ndar
     spread = _CLUSTER_SPREAD * theta500_arcmin / PIXEL_SCALE_ARCMIN
     dy, dx = rng.normal(0, 1, (2, len(spread))) * spread
     return sample_radio(rng, sky, len(spread), y + dy, x + dx)
+
+
+def sources_in_haloes(rng, sky: MicrowaveSky, placed: PlacedHaloes, *, width=None) -> PointSources:
+    """The radio galaxies of those haloes that have one; ``width`` of y is that of pixels, None: as high."""
+    hosts = rng.random(len(placed.y_pixels)) < sky.radio_in_clusters
+    theta500 = theta500_arcmin(*(column[hosts] for column in placed.haloes))
+    y, x = placed.y_pixels[hosts], placed.x_pixels[hosts]
+    sources = cluster_sources(rng, sky, y, x, theta500)
+    return sources if width is None else sources._replace(x_pixels=x + (sources.x_pixels - x) / width(y))
 
 
 def sample_dusty(rng, sky: MicrowaveSky, count: int, y, x) -> PointSources:

@@ -13,7 +13,7 @@ from astropy import units as u
 from astropy.table import Column, Table
 
 from clusterjax.errors import InputError
-from clusterjax.sky.catalogues import find_column, read_table, with_positions
+from clusterjax.sky.catalogues import KIND_NAMES, find_column, read_table, redshift_kinds, with_positions
 from clusterjax.sky.fits import read_fits_table
 from clusterjax.sky.surveys.downloads import Downloader
 from clusterjax.sky.surveys.vizier import read_votable, refusal, vizier_url
@@ -22,7 +22,6 @@ COLUMNS = ("catalogue", "name", "object_type", "ra_deg", "dec_deg", "redshift", 
 CLUSTER = "cluster"
 _ANY_NAME = ("name", "id", "object", "designation")
 _ANY_REDSHIFT = ("redshift", "z", "best_z")
-_ANY_KIND = ("redshift_kind", "redshifttype", "f_z", "best_z_type")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Catalogue:
     url: str = ""
     name: tuple[str, ...] = _ANY_NAME
     redshift: tuple[str, ...] = _ANY_REDSHIFT
-    kind: tuple[str, ...] = _ANY_KIND
+    kind: tuple[str, ...] = KIND_NAMES
     redshift_is: str = ""
     spec: tuple[str, ...] = ()
     phot: tuple[str, ...] = ()
@@ -188,9 +187,8 @@ def _redshifts(table: Table, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarr
     spec, phot, other = (
         _above_zero(_numbers(table, names)) for names in (catalogue.spec, catalogue.phot, catalogue.redshift)
     )
-    column = find_column(table, catalogue.kind)
-    said = np.full(len(table), catalogue.redshift_is) if column is None else np.char.lower(_text(table, (column,)))
-    kind = np.where(np.char.find(said, "spec") >= 0, "spec", np.where(np.char.find(said, "phot") >= 0, "phot", ""))
+    kind = redshift_kinds(table, catalogue.kind)
+    kind = np.full(len(table), catalogue.redshift_is) if kind is None else kind
     redshift = other
     for values, name in ((phot, "phot"), (spec, "spec")):
         known = np.isfinite(values)
