@@ -66,7 +66,8 @@ XRAY_FRACTIONS = {
 class SurveyConfig:
     """A data set of the sky itself, for the builders of cutouts; without a ``service`` theirs is simulated."""
 
-    service: str = ""  # of images: hips_unwise, unwise_me, legacy_unwise; hips_act, hips_planck; kosiba2020
+    # Of images: hips_unwise, unwise_me, legacy_unwise; hips_act, hips_planck; kosiba2020; local_maps: data.maps
+    service: str = ""
     # Names of clusterjax/sky/surveys/registry.py, NAME=FILE for a copy, or tables of one's own; the first has priority
     catalogues: tuple[str, ...] = ("act_dr5",)
     negatives: tuple[str, ...] = ()  # likewise; TYPE=FILE for a table of one's own

@@ -26,6 +26,7 @@ from tfds_builders.placed_cutouts import Cut, PlacedConfig, PlacedCutouts, conte
 from tfds_builders.planning import Selection, types_and_classes
 from tfds_builders.survey_plan import plan_survey
 
+LOCAL_MAPS = "local_maps"  # the service that is none: maps on disk
 _MOST_LEFT_OUT = 0.5  # of a split; more, and something is wrong with the service
 _PATIENCE = 200  # cutouts before that is said
 
@@ -158,7 +159,7 @@ def make_survey_builder(builder_class: type, config: DataConfig, services: tuple
     service or catalogue, and for whatever hinders fetching it.
     """
     survey = config.survey
-    service = image_service(survey.service, services)
+    service = image_service(survey.service, (*services, LOCAL_MAPS))
     if config.simulated_size > service.max_size:
         raise InputError(
             f"config.data.simulated_size={config.simulated_size} is more than the {service.max_size} pixels that "

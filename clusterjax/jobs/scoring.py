@@ -24,6 +24,7 @@ from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
 from clusterjax.report.console import headline_text
 from clusterjax.simulation.knobs import JointSky, MicrowaveSky
+from clusterjax.simulation.microwave.bands import microwave_sky_of, uk_per_unit
 from clusterjax.simulation.microwave.filters import matched_filter
 from clusterjax.sky.catalogues import write_table
 from clusterjax.training.ensemble import make_ensemble_eval_step, mean_and_spread
@@ -133,11 +134,15 @@ def fit_classical(builder) -> tuple[str, Callable] | None:
         )
     if bands == INFRARED_BANDS:
         return "aperture_count", fit_aperture_count(*_training_columns(builder, ("image", "label", "redshift")))
-    if isinstance(sky, MicrowaveSky):
-        return "matched_filter", fit_matched_filter(
-            matched_filter(sky), *_training_columns(builder, ("image", "label"))
-        )
-    return None
+    unit_uk, pixels = 1.0, {}
+    if not isinstance(sky, MicrowaveSky):  # real maps
+        sky, unit_uk = microwave_sky_of(bands), uk_per_unit(metadata["units"])
+        pixels = {"pixel_scale_arcmin": metadata["pixel_scale_arcsec"] / 60}
+    if sky is None or unit_uk is None:
+        return None
+    find = matched_filter(sky, bands=bands, **pixels)
+    columns = _training_columns(builder, ("image", "label"))
+    return "matched_filter", fit_matched_filter(lambda images: find(images * np.float32(unit_uk)), *columns)
 
 
 def _training_columns(builder, names) -> list[np.ndarray]:

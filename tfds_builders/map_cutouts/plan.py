@@ -34,6 +34,29 @@ def open_entry(name: str, bands: Sequence[str] | None = None) -> MapReader:
     return open_map(name.split("+"), bands=bands)
 
 
+def open_alike(maps: Sequence[str]) -> list[MapReader]:
+    """All maps of a data set. Raises :class:`InputError` for one of other bands or pixels than the first."""
+    readers: list[MapReader] = []
+    for name in maps:
+        sky = open_entry(name, readers[0].bands if readers else None)
+        if readers and abs(sky.pixel_scale_arcsec / readers[0].pixel_scale_arcsec - 1) > 0.01:
+            raise InputError(
+                f'{name} has {sky.pixel_scale_arcsec:.3f}" pixels, {maps[0]} has '
+                f'{readers[0].pixel_scale_arcsec:.3f}"; all maps of a data set must have the same'
+            )
+        readers.append(sky)
+    return readers
+
+
+def map_of(maps: Sequence[MapReader], ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+    """Number of the first map with a valid pixel at each ICRS position; -1 for none."""
+    number = np.full(len(ra_deg), -1)
+    for index, sky in enumerate(maps):
+        left = np.flatnonzero(number < 0)
+        number[left[sky.contains(ra_deg[left], dec_deg[left])]] = index
+    return number
+
+
 def read_objects(path: str) -> Table:
     """The catalogue with ``ra_deg``, ``dec_deg``, ``object_type`` (cluster where it names none), redshift and mass.
 
@@ -90,16 +113,8 @@ def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Tab
     if not maps:
         raise InputError("config.data.maps is empty; give FITS maps, the files of one map's bands joined by +")
     objects = read_objects(catalogue)
-    first, parts = None, []
-    for number, name in enumerate(maps):
-        sky = open_entry(name, first and first.bands)
-        if first is None:
-            first = sky
-        elif abs(sky.pixel_scale_arcsec / first.pixel_scale_arcsec - 1) > 0.01:
-            raise InputError(
-                f'{name} has {sky.pixel_scale_arcsec:.3f}" pixels, {maps[0]} has {first.pixel_scale_arcsec:.3f}"; '
-                "all maps of a data set must have the same"
-            )
+    readers, parts = open_alike(maps), []
+    for number, (name, sky) in enumerate(zip(maps, readers, strict=True)):
         file = pathlib.Path(name.split("+")[0]).name
         here = (objects["map"] == file) | (objects["map"] == "")
         parts.append(plan_map(sky, objects[here], selection, number))
@@ -110,4 +125,4 @@ def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Tab
         objects=pathlib.Path(catalogue).name,
         remedy="Give larger maps, or smaller blocks: config.data.block_nside=32 or 64",
     )
-    return rows, first
+    return rows, readers[0]

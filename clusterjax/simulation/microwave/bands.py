@@ -3,6 +3,7 @@
 Temperatures are of the CMB, in µK; ell is the multipole on the flat sky; powers are C_ell in µK² sr.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,16 @@ def survey_of(sky: MicrowaveSky) -> Survey:
 
 def _x(frequency_ghz):
     return _H_OVER_K * np.asarray(frequency_ghz) / T_CMB_K
+
+
+def uk_per_unit(units: str) -> float | None:
+    """µK of the CMB in a unit of maps; None for any other unit than K and µK."""
+    return {"uk_cmb": 1.0, "uk": 1.0, "k_cmb": 1e6, "k": 1e6}.get(units.strip().lower())
+
+
+def microwave_sky_of(bands: Sequence[str]) -> MicrowaveSky | None:
+    """What is expected of real maps in ``bands``: the sky of the first survey that has them all; None for none."""
+    return next((MicrowaveSky(survey=name) for name, one in SURVEYS.items() if set(bands) <= set(one.bands)), None)
 
 
 def sz_factor(frequency_ghz: Values) -> Values:
