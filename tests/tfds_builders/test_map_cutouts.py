@@ -41,7 +41,8 @@ def make_map(seed=0, shape=(500, 600), ra_deg=30.0, holes=True):
 def make_catalogue(sky, number=240, seed=1):
     y, x = np.random.default_rng(seed).uniform(0, 1, (2, number)) * (np.array(sky.shape) - 1)[:, None]
     ra, dec = sky.pixel_to_sky(y, x)
-    return Table({"RA": ra, "Dec": dec, "redshift": np.linspace(0.1, 1, number)})
+    kinds = np.resize(["phot", "spec", ""], number)  # named as in ACT's catalogues
+    return Table({"RA": ra, "Dec": dec, "redshift": np.linspace(0.1, 1, number), "redshiftType": kinds})
 
 
 @pytest.fixture
@@ -90,6 +91,7 @@ def test_cutouts_of_a_map(make):
     assert metadata["pixel_scale_arcsec"] == pytest.approx(60, rel=1e-3)
     known = SkyCoord(catalogue["RA"], catalogue["Dec"], unit="deg")
     names = builder.info.features["object_type"].names
+    kinds = builder.info.features["redshift_kind"].names
     splits = {split: records(builder, split) for split in SPLITS}
     for rows in splits.values():
         here = positions(rows)
@@ -102,10 +104,12 @@ def test_cutouts_of_a_map(make):
                 assert row["label"] == 1
                 assert separation < 1e-6
                 assert row["redshift"] == pytest.approx(catalogue["redshift"][index])
+                assert kinds[row["redshift_kind"]] == (catalogue["redshiftType"][index] or "unknown")
             else:
                 assert row["label"] == 0
                 assert separation > 15.0
                 assert np.isnan(row["redshift"])
+                assert kinds[row["redshift_kind"]] == "unknown"
     # No two splits share a pixel: centres are further apart than a cutout's diagonal.
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         separation = positions(splits[one]).match_to_catalog_sky(positions(splits[other]))[1]
