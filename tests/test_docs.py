@@ -95,8 +95,6 @@ def check_command(command: str) -> None:
     config = next((value for option, _, value in options if option == "config"), "")
     if name not in ("compare", "scan", "fuse") and given:
         config = given[0]
-    if name == "scan" and given and given[0] in config_files.config_names():
-        config = given[0]
     loaded = load_config(config) if config and not config.startswith("my_") else None
     for option, _, value in options:
         if not option.startswith("config."):
