@@ -18,7 +18,7 @@ MODULES = {
     "networks": "clusterjax.networks",
     "completion": "clusterjax.completion",
 }
-_TAKE_PATHS = ("compare", "scan")  # runs, maps; the others an experiment
+_TAKE_PATHS = ("compare", "fuse", "scan")  # runs, maps; the others an experiment
 # Of each command: what it does, then examples.
 COMMANDS = {
     "all": (
@@ -51,7 +51,7 @@ COMMANDS = {
     ),
     "report": ("The run on one page, report/index.html.", "clusterjax report alexnet_ir"),
     "export": (
-        "The network as one file that needs jax alone.",
+        "The network as files that need no clusterjax: StableHLO and ONNX.",
         "clusterjax export --checkpoint=runs/alexnet_ir --workdir=runs/alexnet_ir",
     ),
     "pack": (
@@ -63,6 +63,10 @@ COMMANDS = {
         "clusterjax cross_validate alexnet_ir --config.training.num_folds=5",
     ),
     "compare": ("Finished runs side by side.", "clusterjax compare runs/alexnet_ir runs/baseline_ir"),
+    "fuse": (
+        "Scores of two runs, of the same cutouts, as one.",
+        "clusterjax fuse runs/fusion/infrared runs/fusion/microwave",
+    ),
     "models": ("Lists the networks.", "clusterjax models", "clusterjax models resnet18 vit_b16"),
     "pretrained": (
         "Published weights into a checkpoint: MODEL WEIGHTS OUTPUT.",
@@ -84,7 +88,8 @@ COMMANDS = {
     ),
     "completion": (
         "A script that completes commands, options and names in bash, zsh or fish.",
-        'eval "$(clusterjax completion bash)"',
+        "clusterjax completion bash >> ~/.bashrc",
+        "clusterjax completion fish > ~/.config/fish/completions/clusterjax.fish",
     ),
 }
 _OPTIONS = """Options:
