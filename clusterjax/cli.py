@@ -43,6 +43,11 @@ COMMANDS = {
         "clusterjax scan --checkpoint=runs/alexnet_ir --workdir=runs/my_map --map=w1.fits --map=w2.fits",
         "clusterjax scan --checkpoint=runs/alexnet_ir --workdir=runs/my_map --map=map.fits --catalogue=psz2=FILE",
     ),
+    "inject": (
+        "The selection function: simulated clusters put into the scanned map, which is scanned again.",
+        "clusterjax inject --checkpoint=runs/alexnet_ir --workdir=runs/alexnet_ir",
+        "clusterjax inject --checkpoint=runs/search_mw --workdir=runs/my_map --map=map.fits",
+    ),
     "report": ("The run on one page, report/index.html.", "clusterjax report --config=configs/alexnet_ir.py"),
     "export": (
         "The network as one file that needs jax alone.",
@@ -67,9 +72,10 @@ _OPTIONS = """Options:
   --config=FILE.py[:VARIANT]  the experiment; the shipped ones are in configs/
   --config.x.y=VALUE          another value of a field of clusterjax/config.py
   --workdir=FOLDER            where results go (runs/NAME)
-  --checkpoint=PATH           a trained network: a workdir, or a checkpoint (evaluate, explain, scan, export)
-  --map=FILE                  a map with all bands, or one a band, repeated (scan)
-  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan)
+  --checkpoint=PATH           a trained network: a workdir, or a checkpoint (evaluate, explain, scan, inject,
+                              export)
+  --map=FILE                  a map with all bands, or one a band, repeated (scan, inject)
+  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan, inject)
   --samp                      then send the results to TOPCAT, Aladin or DS9
   --distributed               join the other hosts first
   --helpfull                  every option there is

@@ -16,9 +16,15 @@ from ml_collections import config_flags
 from clusterjax.errors import InputError
 
 JOBS = (
-    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "export", "cross_validate",
-    "compare",
+    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "inject", "export",
+    "cross_validate", "compare",
 )  # fmt: skip
+
+_CHECKPOINT_JOBS = ("evaluate", "explain", "scan", "inject", "export")
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 class _DictParser(flags.ArgumentParser):
@@ -46,20 +52,24 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _JOB = flags.DEFINE_enum(
     "job", "all", JOBS,
-    "What to do; all does the others but the last three in turn and skips what is done. "
+    "What to do; all does the others but the last four in turn and skips what is done. "
     "compare RUN RUN ...: of finished runs.",
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     None,
-    "For evaluate, explain, scan and export: a workdir, its checkpoints folder, or one step's folder.",
+    "For evaluate, explain, scan, inject and export: a workdir, its checkpoints folder, or one step's folder.",
 )
 _MAP = flags.DEFINE_multi_string(
-    "map", None, "For scan: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it)."
+    "map",
+    None,
+    "For scan and inject: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it).",
 )
 _CATALOGUE = flags.DEFINE_multi_string(
-    "catalogue", None, "For scan: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it)."
+    "catalogue",
+    None,
+    "For scan and inject: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it).",
 )
 _SAMP = flags.DEFINE_bool("samp", False, "After all: send the scan's results to TOPCAT, Aladin or DS9, where one runs.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod slice or cluster first.")
@@ -83,8 +93,8 @@ def main(argv: Sequence[str]) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     absl_logging.get_absl_handler().addFilter(lambda record: "orbax" not in record.pathname)
     sys.unraisablehook = _leave_out_late_reads
-    if _CHECKPOINT.value is not None and _JOB.value not in ("evaluate", "explain", "scan", "export"):
-        raise InputError(f"--checkpoint goes with --job=evaluate, explain, scan or export, not --job={_JOB.value}")
+    if _CHECKPOINT.value is not None and _JOB.value not in _CHECKPOINT_JOBS:
+        raise InputError(f"--checkpoint goes with --job={_one_of(_CHECKPOINT_JOBS)}, not --job={_JOB.value}")
     if _CONFIG.value is not None:
         from clusterjax.config import SweepConfig
         from clusterjax.config_checks import validate
@@ -108,9 +118,7 @@ def main(argv: Sequence[str]) -> None:
         return
     config = _CONFIG.value
     if config is None and _CHECKPOINT.value is None:
-        raise InputError(
-            "give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate, explain, scan or export"
-        )
+        raise InputError(f"give --config=configs/NAME.py, or --checkpoint=PATH with --job={_one_of(_CHECKPOINT_JOBS)}")
     if config is not None and hasattr(config, "experiments"):
         if _CHECKPOINT.value or _MAP.value or _CATALOGUE.value:
             raise InputError("a sweep takes no --checkpoint, --map or --catalogue; its experiments have their own")

@@ -18,6 +18,7 @@ from clusterjax.jobs.cross_validation import cross_validate
 from clusterjax.jobs.data_card import write_data_card
 from clusterjax.jobs.explaining import explain
 from clusterjax.jobs.exporting import export
+from clusterjax.jobs.injecting import inject
 from clusterjax.jobs.learning import build, find_learning_rate
 from clusterjax.jobs.members import train
 from clusterjax.jobs.reporting import report
@@ -41,6 +42,7 @@ _JOBS = {
     "evaluate": evaluate,
     "explain": explain,
     "scan": scan,
+    "inject": inject,
     "report": report,
     "export": export,
     "cross_validate": cross_validate,

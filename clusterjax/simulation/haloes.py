@@ -86,6 +86,12 @@ def cluster_density_per_deg2() -> float:
     return float(_cluster_cells()[2].sum())
 
 
+def cluster_cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(masses, redshifts, the mean number per deg2 of haloes in each cell (mass, z)) above the group range."""
+    z, ln_mass, cells = _cluster_cells()
+    return np.exp(0.5 * (ln_mass[1:] + ln_mass[:-1])), 0.5 * (z[1:] + z[:-1]), cells.T
+
+
 def sample_clusters(rng: np.random.Generator, count: int) -> Haloes:
     """``count`` haloes above the group range, with the true distribution of mass and redshift."""
     z, ln_mass, cells = _cluster_cells()

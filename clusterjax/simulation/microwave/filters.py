@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from clusterjax.simulation import cosmology
@@ -88,6 +88,10 @@ def point_source_filters(sky: MicrowaveSky) -> tuple[MatchedFilter, MatchedFilte
 def cluster_snr(sky: MicrowaveSky, sky_map: SkyMap, *, tsz_painted: bool = False) -> Float[np.ndarray, "y x"]:
     """The classical finder: S/N of a cluster at each pixel of a map of ``sky``; NaN about point sources."""
     snr = matched_filter(sky, tsz_painted=tsz_painted)(sky_map.data)
-    sources = np.max([find(sky_map.data) for find in point_source_filters(sky)], axis=0)
-    far = ndimage.distance_transform_edt(sources <= _SOURCE_SNR) > _SOURCE_MASK_ARCMIN / PIXEL_SCALE_ARCMIN
-    return np.where(sky_map.valid & far, snr, np.nan)
+    return np.where(sky_map.valid & source_free(sky, sky_map.data), snr, np.nan)
+
+
+def source_free(sky: MicrowaveSky, maps: Float[np.ndarray, "y x band"]) -> Bool[np.ndarray, "y x"]:
+    """True where no point source is within 4' on maps (µK) of all bands of ``sky``."""
+    sources = np.max([find(maps) for find in point_source_filters(sky)], axis=0)
+    return ndimage.distance_transform_edt(sources <= _SOURCE_SNR) > _SOURCE_MASK_ARCMIN / PIXEL_SCALE_ARCMIN

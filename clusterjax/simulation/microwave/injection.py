@@ -19,8 +19,7 @@ from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.painting import inject_clusters
 from clusterjax.sky.catalogues import read_table, with_positions
 from clusterjax.sky.fits import read_sky_map, write_sky_map
-from clusterjax.sky.geometry import unit_vectors
-from clusterjax.sky.selection import draw_empty_positions
+from clusterjax.sky.selection import draw_apart
 from clusterjax.sky.skymap import SkyMap
 
 
@@ -44,38 +43,6 @@ def inject_realisation(
     injected = inject_clusters(rng, sky, sky_map, haloes, y, x)
     catalogue = Table({"ra_deg": ra, "dec_deg": dec, "redshift": haloes.redshift, "m500c_msun": haloes.m500c_msun})
     return injected, catalogue
-
-
-def draw_apart(
-    rng: np.random.Generator,
-    sky_map: SkyMap,
-    count: int,
-    *,
-    separation_arcmin: float,
-    known: tuple[np.ndarray, np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """``count`` positions on the map, apart from known ones and from each other. :class:`InputError` without room."""
-    chord = 2 * np.sin(np.radians(separation_arcmin / 60) / 2)
-    kept: list[tuple[float, float]] = []
-    vectors = np.zeros((0, 3))
-    for _ in range(20):
-        ra, dec = draw_empty_positions(
-            rng,
-            sky_map,
-            4 * count,
-            known_ra_deg=known[0],
-            known_dec_deg=known[1],
-            exclusion_arcmin=separation_arcmin,
-        )
-        for position, vector in zip(zip(ra, dec, strict=True), unit_vectors(ra, dec), strict=True):
-            if len(kept) < count and (np.linalg.norm(vectors - vector, axis=1) > chord).all():
-                kept.append(position)
-                vectors = np.vstack([vectors, vector])
-        if len(kept) == count:
-            return tuple(np.array(kept).T)
-    raise InputError(
-        f"the map has no room for {count} clusters {separation_arcmin:g} arcmin apart; {len(kept)} fit. Ask for fewer"
-    )
 
 
 def main(argv: list[str] | None = None) -> None:
