@@ -1,6 +1,7 @@
 """The job inject: the selection function of the scan, by simulated clusters put into its map."""
 
 import dataclasses
+import json
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from astropy.table import Table
 
 from clusterjax.config import ExperimentConfig
 from clusterjax.errors import InputError
-from clusterjax.jobs.finders import filter_finder, knobs_of, network_finder
+from clusterjax.jobs.finders import NETWORK, filter_finder, knobs_of, network_finder
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN, open_searched_map, scan
 from clusterjax.jobs.selection_figures import Control, make_selection, summary_of
 from clusterjax.jobs.session import Session, is_done, say, write_json
@@ -39,7 +40,7 @@ def inject(session: Session) -> None:
     sky = _whole_map(session)
     knobs = knobs_of(config, sky)
     made_from = {
-        "scan": _stamp(scanned / "summary.json"),
+        "scan": json.loads((scanned / "summary.json").read_text())["made_from"],
         "inject": dataclasses.asdict(config.inject),
         "sky": dataclasses.asdict(knobs),
     }
@@ -60,6 +61,7 @@ def inject(session: Session) -> None:
     )  # fmt: skip
     controls = _control_maps(config, knobs, sky)
     summary: dict = {"excluded_fraction": injections.excluded_fraction(), "controls": [one.kind for one in controls]}
+    first = None
     for finder in finders:
         say(f"fitting the selection function of the {finder.name.replace('_', ' ')}")
         selection = make_selection(
@@ -67,18 +69,14 @@ def inject(session: Session) -> None:
         )
         write_table(folder / f"injections_{finder.name}", selection.tables["INJECTIONS"])
         selection.write(selection_path(folder, finder.name))
-        summary[finder.name] = summary_of(selection)
+        first = first or selection
+        summary[finder.name] = summary_of(selection, first)
     write_json(folder / "summary.json", {"made_from": made_from, **summary})
     say(f"selection function: {folder / SELECTION}")
 
 
 def selection_path(folder: pathlib.Path, finder: str) -> pathlib.Path:
-    return folder / (SELECTION if finder == "network" else f"selection_{finder}.fits")
-
-
-def _stamp(path: pathlib.Path) -> str:
-    """The text of a summary: another scan has another one."""
-    return path.read_text()
+    return folder / (SELECTION if finder == NETWORK else f"selection_{finder}.fits")
 
 
 def _whole_map(session: Session) -> SkyMap:

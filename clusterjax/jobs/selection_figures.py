@@ -111,8 +111,31 @@ def _impure(
     return {"CONTAMINATION": contamination, "PURITY": purity}
 
 
-def summary_of(selection: SelectionFunction) -> dict:
-    """The figures of the header, and at each redshift the masses of which 50, 80 and 90 % are found."""
+def summary_of(selection: SelectionFunction, first: SelectionFunction) -> dict:
+    """The figures of the header, and at each redshift the masses of which 50, 80 and 90 % are found.
+
+    Of a finder other than the ``first``, also those at the threshold where it has no more false candidates.
+    """
     limits = selection.tables["MASS_LIMITS"]
-    rows = [{name: float(row[name]) for name in limits.colnames} for row in limits]
-    return {**selection.facts, "threshold": selection.threshold, "mass_limits": rows}
+    summary = {**selection.facts, "threshold": selection.threshold, "mass_limits": _rows(limits)}
+    rates = [_false_rate(one) for one in (selection, first)]
+    if np.isfinite(rates).all():
+        summary["false_per_deg2"] = rates[0]
+        threshold = selection.threshold_of(rates[1])
+        if selection is not first and np.isfinite(threshold):
+            fair = mass_limits(selection.model(threshold), np.asarray(limits["redshift"], float))
+            summary["no_more_false_than_the_first"] = {"threshold": threshold, "mass_limits": _rows(fair)}
+    return summary
+
+
+def _rows(table: Table) -> list[dict]:
+    return [{name: float(row[name]) for name in table.colnames} for row in table]
+
+
+def _false_rate(selection: SelectionFunction) -> float:
+    """At the candidates' threshold; NaN without maps to tell."""
+    if "CONTAMINATION" not in selection.tables:
+        return np.nan
+    table = selection.tables["CONTAMINATION"]
+    own = int(np.argmin(np.abs(np.asarray(table["log_odds"], float) - selection.cut)))
+    return float(table["false_per_deg2"][own])

@@ -58,6 +58,14 @@ class SelectionFunction:
         wanted = self.cut if threshold is None else float(log_odds(np.array(threshold)))
         return self.models[int(np.argmin(np.abs(self.cuts - wanted)))]
 
+    def threshold_of(self, false_per_deg2: float) -> float:
+        """The lowest threshold that there is a model for with no more false candidates per deg2; NaN for none."""
+        if "CONTAMINATION" not in self.tables:
+            return float("nan")
+        table = self.tables["CONTAMINATION"]
+        allowed = np.asarray(table["threshold"], float)[np.asarray(table["false_per_deg2"], float) <= false_per_deg2]
+        return float(allowed.min()) if len(allowed) else float("nan")
+
     def __call__(
         self, m500c_msun: Values, redshift: Values, ra_deg: Values, dec_deg: Values, *, threshold: float | None = None
     ) -> np.ndarray:

@@ -118,7 +118,7 @@ def sample_groups(
 
 
 def sample_training_clusters(
-    rng: np.random.Generator, count: int, *, mass_floor_msun: float, redshift_max: float
+    rng: np.random.Generator, count: int, *, mass_floor_msun: float, redshift_max: float, redshift_min: float = 0.1
 ) -> Haloes:
     """The training mixture: M = 1.9e14 exp(Exp(0.38)) within 1.5e14 to 1.5e15, z = Gamma(4.5, 0.125) within 0.1 to 1.6.
 
@@ -127,6 +127,6 @@ def sample_training_clusters(
     """
     mass = 1.9e14 * (mass_floor_msun / _MIXTURE_FLOOR_MSUN) * np.exp(rng.exponential(0.38, count))
     shape, scale = _MIXTURE_GAMMA
-    low, high = gammainc(shape, np.array([0.1, redshift_max]) / scale)
+    low, high = gammainc(shape, np.array([redshift_min, redshift_max]) / scale)
     redshift = gammaincinv(shape, low + (high - low) * rng.random(count)) * scale
     return Haloes(np.clip(mass, mass_floor_msun, CLUSTER_MASS_MAX_MSUN), redshift)

@@ -31,6 +31,7 @@ def inject_realisation(
     *,
     separation_arcmin: float,
     known: tuple[np.ndarray, np.ndarray],
+    redshift_min: float = 0.1,
 ) -> tuple[SkyMap, Table]:
     """(the map with ``count`` clusters of the training mixture of ``sky``, its catalogue).
 
@@ -38,7 +39,9 @@ def inject_realisation(
     dec_deg) and from each other.
     """
     ra, dec = draw_apart(rng, sky_map, count, separation_arcmin=separation_arcmin, known=known)
-    haloes = sample_training_clusters(rng, count, mass_floor_msun=sky.mass_floor_msun, redshift_max=sky.redshift_max)
+    haloes = sample_training_clusters(
+        rng, count, mass_floor_msun=sky.mass_floor_msun, redshift_max=sky.redshift_max, redshift_min=redshift_min
+    )
     y, x = sky_map.sky_to_pixel(ra, dec)
     injected = inject_clusters(rng, sky, sky_map, haloes, y, x)
     catalogue = Table({"ra_deg": ra, "dec_deg": dec, "redshift": haloes.redshift, "m500c_msun": haloes.m500c_msun})
@@ -54,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--clusters", type=int, default=12, help="in each realisation")
     parser.add_argument("--realisations", type=int, default=30, help="of each map")
     parser.add_argument("--mass_floor_msun", type=float, default=6e14)
+    parser.add_argument("--redshift_min", type=float, default=0.1)
     parser.add_argument("--redshift_max", type=float, default=0.6)
     parser.add_argument("--separation_arcmin", type=float, default=30.0)
     parser.add_argument("--known", help="a table of real clusters to keep away from")
@@ -72,7 +76,13 @@ def main(argv: list[str] | None = None) -> None:
         for number in tqdm(range(args.realisations), desc=stem, unit=" maps"):
             rng = np.random.default_rng([args.seed, place, number])
             injected, catalogue = inject_realisation(
-                rng, sky, sky_map, args.clusters, separation_arcmin=args.separation_arcmin, known=known
+                rng,
+                sky,
+                sky_map,
+                args.clusters,
+                separation_arcmin=args.separation_arcmin,
+                known=known,
+                redshift_min=args.redshift_min,
             )
             file = args.output / f"{stem}_{number:03d}.fits"
             write_sky_map(file, injected)
