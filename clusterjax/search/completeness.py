@@ -63,9 +63,11 @@ class CompletenessModel:
     def error(self, m500c_msun: Values, redshift: Values, noise: Values = 1.0) -> np.ndarray:
         """Standard deviation of :meth:`probability`, from the covariance of the parameters."""
         gradient = self._evaluate(m500c_msun, redshift, noise)[1]
-        return np.sqrt(np.einsum("...p,pq,...q->...", gradient, self.covariance, gradient))
+        return np.asarray(np.sqrt(np.einsum("...p,pq,...q->...", gradient, self.covariance, gradient)))
 
-    def mass_limit(self, probability: float, redshift: Values, noise: Values = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    def mass_limit(
+        self, probability: float | int, redshift: Values, noise: Values = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(M500c in Msun of which such a part is found, its standard deviation); NaN above the ceiling."""
         redshift, noise = np.broadcast_arrays(np.asarray(redshift, float), np.asarray(noise, float))
         share = probability / self.ceiling
@@ -80,7 +82,8 @@ class CompletenessModel:
         _, gradient = self._evaluate(mass, redshift, noise)
         steepness = self.ceiling * slope * np.exp(self.bend * distance) * stats.norm.pdf(quantile)
         change = gradient / np.asarray(steepness)[..., None]
-        return mass, mass * np.sqrt(np.einsum("...p,pq,...q->...", change, self.covariance, change))
+        error = mass * np.sqrt(np.einsum("...p,pq,...q->...", change, self.covariance, change))
+        return np.asarray(mass), np.asarray(error)
 
     def _curve(self, redshift: Values, noise: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(ln M50 / pivot, slope, the powers of ln(1 + z))."""
@@ -92,7 +95,7 @@ class CompletenessModel:
         if self.fits_noise:
             m50 = m50 + self.parameters[-1] * np.log(noise)
         slope = np.exp(self.parameters[self.degree + 1] + self.parameters[self.degree + 2] * zeta)
-        return m50, slope, basis
+        return np.asarray(m50), np.asarray(slope), basis
 
     def _evaluate(self, mass: Values, redshift: Values, noise: Values) -> tuple[np.ndarray, np.ndarray]:
         """(P, its gradient in the parameters)."""
@@ -113,13 +116,13 @@ class CompletenessModel:
         ]
         if self.fits_noise:
             parts.append((-density * slope * by_distance * np.log(noise))[..., None])
-        return ceiling * cumulative, np.concatenate(parts, axis=-1)
+        return np.asarray(ceiling * cumulative), np.concatenate(parts, axis=-1)
 
 
 _LEAST_BEND = 1e-4  # below it, the first terms of the series
 
 
-def _bent(distance: np.ndarray, bend: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _bent(distance, bend: float):
     """((e^(b d) - 1) / b, its derivatives in d and in b)."""
     factor = np.exp(np.clip(bend * distance, -50, 50))
     if abs(bend) < _LEAST_BEND:
@@ -128,11 +131,11 @@ def _bent(distance: np.ndarray, bend: float) -> tuple[np.ndarray, np.ndarray, np
     return bent, factor, (distance * factor - bent) / bend
 
 
-def _unbent(bent: np.ndarray, bend: float) -> np.ndarray:
+def _unbent(bent, bend: float):
     """The inverse, NaN where there is none."""
     if abs(bend) < _LEAST_BEND:
-        return np.asarray(bent - bend * bent**2 / 2)
-    return np.asarray(np.log(np.where(1 + bend * bent > 0, 1 + bend * bent, np.nan)) / bend)
+        return bent - bend * bent**2 / 2
+    return np.log(np.where(1 + bend * bent > 0, 1 + bend * bent, np.nan)) / bend
 
 
 def fit_completeness(

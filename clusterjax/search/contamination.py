@@ -22,7 +22,9 @@ def false_log_odds(finder: Finder, controls: Sequence[ProbabilityMap]) -> tuple[
     return np.concatenate([np.zeros(0), *found]), float(sum(control.area_deg2 for control in controls))
 
 
-def contamination_table(log_odds: Float[np.ndarray, " n"], area_deg2: float, cuts: Float[np.ndarray, " m"]) -> Table:
+def contamination_table(
+    log_odds: Float[np.ndarray, " n"], area_deg2: float | int, cuts: Float[np.ndarray, " m"]
+) -> Table:
     """False candidates per deg2 at each cut in log-odds, with 68.3 % Poisson intervals (Garwood 1936)."""
     number = np.array([(log_odds >= cut).sum() for cut in cuts])
     low = np.where(number, stats.chi2.ppf(_ONE_SIGMA[0], 2 * np.maximum(number, 1)) / 2, 0.0)
@@ -44,7 +46,7 @@ def purity_table(
     redshift: Float[np.ndarray, " z"],
     density: Float[np.ndarray, "mass z"],
     *,
-    complete_above_msun: float,
+    complete_above_msun: float | int,
 ) -> Table:
     """Completeness above a mass, clusters found and purity, at each threshold of ``contamination`` with its model.
 

@@ -37,7 +37,12 @@ _MEASURED = (
     ("separation_arcmin", np.float64, u.arcmin, "of that detection from the truth"),
     ("significance", np.float64, None, "of that detection, above the map's own null distribution"),
     ("position_error_arcmin", np.float64, u.arcmin, "1 sigma along one axis, as the finder says"),
-    ("extent_arcmin", np.float64, u.arcmin, "sigma of the peak along its major axis, blurred by the window"),
+    (
+        "extent_arcmin",
+        np.float64,
+        u.arcmin,
+        "sigma of the peak along its major axis, blurred by the window; NaN for finders without windows",
+    ),
 )
 
 
@@ -50,12 +55,12 @@ class Finder:
 
     name: str
     score: Callable[[SkyMap], ProbabilityMap]
-    threshold: float
-    lowest_threshold: float
-    min_separation_arcmin: float
-    smoothing_pixels: float | None = None
+    threshold: float | int
+    lowest_threshold: float | int
+    min_separation_arcmin: float | int
+    smoothing_pixels: float | int | None = None
 
-    def detect(self, probability_map: ProbabilityMap, *, threshold: float | None = None) -> Table:
+    def detect(self, probability_map: ProbabilityMap, *, threshold: float | int | None = None) -> Table:
         """Detections down to ``threshold``, by default the lowest."""
         return find_detections(
             probability_map,
@@ -77,9 +82,9 @@ class Injections:
 
     targets: Table
     footprint: ProbabilityMap
-    separation_arcmin: float
-    match_radius_arcmin: float
-    avoid: Sequence[tuple[np.ndarray, np.ndarray, float]] = ()
+    separation_arcmin: float | int
+    match_radius_arcmin: float | int
+    avoid: Sequence[tuple[np.ndarray, np.ndarray, float | int]] = ()
     seed: int = 0
 
     def place(self, number_of_round: int, done: int) -> tuple[np.random.Generator, Table]:
@@ -119,7 +124,9 @@ class Injections:
         return float(1 - free.mean()) if len(free) else 0.0
 
 
-def make_targets(masses_msun: Sequence[float], redshifts: Sequence[float], per_cell: int, *, seed: int) -> Table:
+def make_targets(
+    masses_msun: Sequence[float | int], redshifts: Sequence[float | int], per_cell: int, *, seed: int
+) -> Table:
     """Each mass at each redshift ``per_cell`` times, in an order that mixes them: any first part is balanced."""
     rng = np.random.default_rng([seed, _STREAM])
     grid = np.array(np.meshgrid(masses_msun, redshifts, indexing="ij")).reshape(2, -1)
@@ -185,7 +192,8 @@ def measure(finder: Finder, injected: SkyMap, clusters: Table, footprint: Probab
     values["log_odds"][matched] = qualities["log_odds"]
     values["separation_arcmin"][matched] = separation[matched]
     values["significance"][matched] = qualities["significance"]
-    values["extent_arcmin"][matched] = qualities["extent_major_arcmin"]
+    if probability_map.window_pixels > 1:  # it is measured within a window
+        values["extent_arcmin"][matched] = qualities["extent_major_arcmin"]
     errors = [np.asarray(qualities[f"{axis}_error_arcmin"], float) for axis in ("ra", "dec")]
     values["position_error_arcmin"][matched] = np.hypot(*errors) / np.sqrt(2)
     values["score"] = 1 / (1 + np.exp(-values["log_odds"]))

@@ -33,7 +33,7 @@ def binned_completeness(injected: Table, model: CompletenessModel) -> Table:
     return table
 
 
-def mass_limits(model: CompletenessModel, redshift: Float[np.ndarray, " n"], *, noise: float = 1.0) -> Table:
+def mass_limits(model: CompletenessModel, redshift: Float[np.ndarray, " n"], *, noise: float | int = 1.0) -> Table:
     """M500c of which 50, 80 and 90 % are found at each redshift, with errors; NaN above the ceiling."""
     table = Table({"redshift": np.asarray(redshift, float)})
     for probability in LIMITS:

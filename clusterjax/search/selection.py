@@ -13,6 +13,8 @@ from clusterjax.search.completeness import CompletenessModel, Values
 from clusterjax.sky.fits.collection import Collection, read_collection, write_collection
 from clusterjax.sky.noise import NoiseMap
 
+Numbers = Values | Sequence | np.generic  # that broadcast
+
 _KIND, _IMAGE, _MODELS = "selection function", "RELATIVE_NOISE", "MODELS"
 
 
@@ -53,12 +55,12 @@ class SelectionFunction:
     def redshift_range(self) -> tuple[float, float]:
         return self.models[0].redshift_range
 
-    def model(self, threshold: float | None = None) -> CompletenessModel:
+    def model(self, threshold: float | int | None = None) -> CompletenessModel:
         """That of the candidates' threshold, or of the nearest (in log-odds) that there is."""
         wanted = self.cut if threshold is None else float(log_odds(np.array(threshold)))
         return self.models[int(np.argmin(np.abs(self.cuts - wanted)))]
 
-    def threshold_of(self, false_per_deg2: float) -> float:
+    def threshold_of(self, false_per_deg2: float | int) -> float:
         """The lowest threshold that there is a model for with no more false candidates per deg2; NaN for none."""
         if "CONTAMINATION" not in self.tables:
             return float("nan")
@@ -67,22 +69,40 @@ class SelectionFunction:
         return float(allowed.min()) if len(allowed) else float("nan")
 
     def __call__(
-        self, m500c_msun: Values, redshift: Values, ra_deg: Values, dec_deg: Values, *, threshold: float | None = None
+        self,
+        m500c_msun: Numbers,
+        redshift: Numbers,
+        ra_deg: Numbers,
+        dec_deg: Numbers,
+        *,
+        threshold: float | int | None = None,
     ) -> np.ndarray:
         """The probability; 0 where the map was not searched."""
         return self._where_searched(self.model(threshold).probability, m500c_msun, redshift, ra_deg, dec_deg)
 
     def error(
-        self, m500c_msun: Values, redshift: Values, ra_deg: Values, dec_deg: Values, *, threshold: float | None = None
+        self,
+        m500c_msun: Numbers,
+        redshift: Numbers,
+        ra_deg: Numbers,
+        dec_deg: Numbers,
+        *,
+        threshold: float | int | None = None,
     ) -> np.ndarray:
         """The standard deviation of the probability, as the fit has it; 0 where the map was not searched."""
         return self._where_searched(self.model(threshold).error, m500c_msun, redshift, ra_deg, dec_deg)
 
     def mass_limit(
-        self, probability: float, redshift: Values, *, relative_noise: Values = 1.0, threshold: float | None = None
+        self,
+        probability: float | int,
+        redshift: Numbers,
+        *,
+        relative_noise: Numbers = 1.0,
+        threshold: float | int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """(M500c of which such a part is found, its error), at a noise in the map's median; NaN where it never is."""
-        return self.model(threshold).mass_limit(probability, redshift, relative_noise)
+        redshift, noise = (np.asarray(values, float) for values in (redshift, relative_noise))
+        return self.model(threshold).mass_limit(probability, redshift, noise)
 
     def _where_searched(self, function, mass, redshift, ra, dec) -> np.ndarray:
         mass, redshift, ra, dec = np.broadcast_arrays(*(np.asarray(v, float) for v in (mass, redshift, ra, dec)))

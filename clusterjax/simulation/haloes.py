@@ -118,7 +118,12 @@ def sample_groups(
 
 
 def sample_training_clusters(
-    rng: np.random.Generator, count: int, *, mass_floor_msun: float, redshift_max: float, redshift_min: float = 0.1
+    rng: np.random.Generator,
+    count: int,
+    *,
+    mass_floor_msun: float,
+    redshift_max: float,
+    redshift_min: float | int = 0.1,
 ) -> Haloes:
     """The training mixture: M = 1.9e14 exp(Exp(0.38)) within 1.5e14 to 1.5e15, z = Gamma(4.5, 0.125) within 0.1 to 1.6.
 

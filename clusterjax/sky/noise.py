@@ -33,8 +33,9 @@ class NoiseMap(Grid):
 
     def at(self, ra_deg, dec_deg) -> np.ndarray:
         """At ICRS positions; NaN outside the footprint."""
-        inside, rows, columns = self.nearest_pixel(ra_deg, dec_deg)
-        return np.where(inside, self.relative_noise[rows, columns], np.nan)
+        ra, dec = np.broadcast_arrays(np.asarray(ra_deg, float), np.asarray(dec_deg, float))
+        inside, rows, columns = self.nearest_pixel(ra.ravel(), dec.ravel())
+        return np.where(inside, self.relative_noise[rows, columns], np.nan).reshape(ra.shape)
 
 
 def local_noise(sky: SkyMap, *, block_pixels: int = BLOCK_PIXELS) -> Float[np.ndarray, "by bx band"]:

@@ -49,7 +49,7 @@ def draw_within(rng: np.random.Generator, sky: Footprint, count: int) -> tuple[n
 def keep_apart(
     ra_deg: Float[np.ndarray, " n"],
     dec_deg: Float[np.ndarray, " n"],
-    separation_arcmin: float,
+    separation_arcmin: float | int,
     *,
     at_most: int,
 ) -> np.ndarray:
@@ -70,7 +70,7 @@ def draw_apart(
     sky: SkyMap | MapReader,
     count: int,
     *,
-    separation_arcmin: float,
+    separation_arcmin: float | int,
     known: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """``count`` positions on the map, apart from known ones and from each other. :class:`InputError` without room."""

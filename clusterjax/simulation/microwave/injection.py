@@ -29,9 +29,9 @@ def inject_realisation(
     sky_map: SkyMap,
     count: int,
     *,
-    separation_arcmin: float,
+    separation_arcmin: float | int,
     known: tuple[np.ndarray, np.ndarray],
-    redshift_min: float = 0.1,
+    redshift_min: float | int = 0.1,
 ) -> tuple[SkyMap, Table]:
     """(the map with ``count`` clusters of the training mixture of ``sky``, its catalogue).
 
