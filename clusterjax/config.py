@@ -294,6 +294,29 @@ class SearchConfig:
 
 
 @dataclasses.dataclass
+class InjectionConfig:
+    """The selection function: simulated clusters put into the map of the scan, which is then scanned again."""
+
+    masses_msun: tuple[float, ...] = (1e14, 1.5e14, 2e14, 2.5e14, 3e14, 4e14, 5.5e14, 8e14)  # true M500c
+    redshifts: tuple[float, ...] = (0.15, 0.3, 0.5, 0.7, 0.9, 1.2)
+    per_cell: int = 25  # clusters of each mass at each redshift
+    # From each other and from known clusters: so that no window, nor its smoothing, sees two
+    min_distance_arcmin: float = 12.0
+    # From the map's own candidates, two match radii: or they would be taken for the injected cluster. False: anywhere,
+    # and what is found by chance counts.
+    avoid_candidates: bool = True
+    max_rounds: int | None = None  # stop after so many scans of the map; None: as many as the clusters need
+    lowest_threshold: float = 0.05  # score down to which other thresholds are looked at
+    num_thresholds: int = 12
+    matched_filter_snr: float = 5.0  # the classical finder's threshold, in the microwave
+    # Maps without clusters, for false candidates: so many simulated ones of the scan's size; a real microwave map is
+    # also searched upside down
+    control_maps: int = 3
+    complete_above_msun: float = 3e14  # what the completeness of the purity curve is of
+    seed: int = 0
+
+
+@dataclasses.dataclass
 class ExperimentConfig:
     name: str = "experiment"
     seed: int = 0
@@ -310,6 +333,7 @@ class ExperimentConfig:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     explain: ExplainConfig = dataclasses.field(default_factory=ExplainConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+    inject: InjectionConfig = dataclasses.field(default_factory=InjectionConfig)
 
     @property
     def sky(self) -> InfraredSky | MicrowaveSky | XrayOpticalSky | JointSky | None:

@@ -4,7 +4,7 @@ import dataclasses
 import types
 import typing
 
-from clusterjax.config import ExperimentConfig, SearchConfig
+from clusterjax.config import ExperimentConfig, InjectionConfig, SearchConfig
 from clusterjax.errors import InputError
 
 OUTPUTS = ("healpix", "hips", "moc")
@@ -42,6 +42,8 @@ _POSITIVE = (
     "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
     "search.smoothing_pixels", "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
     "search.flag_radius_arcmin",
+    "inject.per_cell", "inject.min_distance_arcmin", "inject.max_rounds", "inject.num_thresholds",
+    "inject.matched_filter_snr", "inject.complete_above_msun",
     "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
     "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
     "joint.mass_floor_msun", "joint.redshift_max", "joint.centre_sigma_arcmin",
@@ -50,7 +52,7 @@ _POSITIVE = (
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay", "lr_range.validation_batches",
-    "evaluation.dropout_samples",
+    "evaluation.dropout_samples", "inject.control_maps",
     "xray_optical.background_scale", "xray_optical.agn_density_scale", "xray_optical.plate_noise_scale",
 )  # fmt: skip
 _NOT_NEGATIVE_EACH = ("training.class_weights", "evaluation.sky_density_per_deg2")  # of a dict's values
@@ -83,6 +85,7 @@ _WITHIN = {
     "search.threshold": (0.0, 1.0),
     "search.min_valid_fraction": (0.0, 1.0),
     "search.map_dec_deg": (-90.0, 90.0),
+    "inject.lowest_threshold": (0.0, 1.0),
 }
 
 
@@ -146,6 +149,7 @@ def _check_together(config: ExperimentConfig) -> None:
     for band, softening in config.data.band_softening.items():
         if not softening > 0:
             raise InputError(f"config.data.band_softening[{band!r}]={softening!r} must be above 0")
+    _check_injection(config.inject)
     if not all(isinstance(size, int | float) and size > 0 for size in config.data.matched_filter_arcmin):
         raise InputError(
             f"config.data.matched_filter_arcmin={config.data.matched_filter_arcmin!r} must be theta500 in arcmin, each "
@@ -191,6 +195,13 @@ def _check_search(search: SearchConfig) -> None:
                 raise InputError(f"config.search.{field} has {entry!r}; write NAME=FILE")
     if not search.acronym or search.acronym != "".join(search.acronym.split()):
         raise InputError(f"config.search.acronym={search.acronym!r} must be one word, such as 'CJX'")
+
+
+def _check_injection(inject: InjectionConfig) -> None:
+    for field, low, high in (("masses_msun", 1e12, 1e16), ("redshifts", 0.01, 3.0)):
+        values = getattr(inject, field)
+        if not values or not all(isinstance(value, int | float) and low <= value <= high for value in values):
+            raise InputError(f"config.inject.{field}={values!r} must be one or more numbers within [{low:g}, {high:g}]")
 
 
 def _check_ranges(xray) -> None:

@@ -18,8 +18,8 @@ from clusterjax.config_files import find_config
 from clusterjax.errors import InputError
 
 JOBS = (
-    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "export", "pack",
-    "cross_validate", "compare", "fuse",
+    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "inject", "export",
+    "pack", "cross_validate", "compare", "fuse",
 )  # fmt: skip
 
 # Jobs of several finished runs, and where their results go
@@ -51,15 +51,15 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _JOB = flags.DEFINE_enum(
     "job", "all", JOBS,
-    "What to do; all does the others but the last five in turn and skips what is done. "
+    "What to do; all does the others but the last six in turn and skips what is done. "
     "compare RUN RUN ...: of finished runs; fuse RUN RUN ...: one of their scores, on the same cutouts.",
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     None,
-    "For evaluate, explain, scan, export and pack: a workdir, its checkpoints folder, one step's folder, or a folder "
-    "that pack wrote.",
+    "For evaluate, explain, scan, inject, export and pack: a workdir, its checkpoints folder, one step's folder, or a "
+    "folder that pack wrote.",
 )
 _NETWORK = flags.DEFINE_enum(
     "network", None, networks.NAMES, "Instead of --checkpoint, a network that clusterjax brings along."
@@ -67,11 +67,13 @@ _NETWORK = flags.DEFINE_enum(
 _MAP = flags.DEFINE_multi_string(
     "map",
     None,
-    "For scan: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it); "
+    "For scan and inject: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it); "
     "what comes without an option's name is a map too.",
 )
 _CATALOGUE = flags.DEFINE_multi_string(
-    "catalogue", None, "For scan: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it)."
+    "catalogue",
+    None,
+    "For scan and inject: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it).",
 )
 _SAMP = flags.DEFINE_bool("samp", False, "After all: send the scan's results to TOPCAT, Aladin or DS9, where one runs.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod slice or cluster first.")
@@ -83,11 +85,12 @@ _HOST_INDEX = flags.DEFINE_integer("host_index", None, "With --coordinator: whic
 _HOSTS_TIMEOUT = flags.DEFINE_integer("hosts_timeout_s", 300, "With --distributed: how long hosts wait for each other.")
 
 USAGE_ERROR = 2
-_WITH_CHECKPOINT = ("evaluate", "explain", "scan", "export", "pack")
+_WITH_CHECKPOINT = ("evaluate", "explain", "scan", "inject", "export", "pack")
+_WITH_MAPS = ("scan", "inject")
 
 
 def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1 and _JOB.value not in (*_OF_RUNS, "scan"):
+    if len(argv) > 1 and _JOB.value not in (*_OF_RUNS, *_WITH_MAPS):
         raise InputError(f"unexpected arguments {list(argv[1:])}; options start with --")
     # XLA prints the machine's features at each start otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -101,7 +104,7 @@ def main(argv: Sequence[str]) -> None:
     checkpoint = _NETWORK.value if _CHECKPOINT.value is None else _CHECKPOINT.value
     if checkpoint is not None and _JOB.value not in _WITH_CHECKPOINT:
         raise InputError(f"--checkpoint goes with --job={', '.join(_WITH_CHECKPOINT)}, not --job={_JOB.value}")
-    images = (*argv[1:], *(_MAP.value or ())) if _JOB.value == "scan" else tuple(_MAP.value or ())
+    images = (*argv[1:], *(_MAP.value or ())) if _JOB.value in _WITH_MAPS else tuple(_MAP.value or ())
     if _CONFIG.value is not None:
         from clusterjax.config import SweepConfig
         from clusterjax.config_checks import validate

@@ -20,6 +20,7 @@ from clusterjax.jobs.data_card import write_data_card
 from clusterjax.jobs.explaining import explain
 from clusterjax.jobs.exporting import export
 from clusterjax.jobs.fusing import fuse as fuse
+from clusterjax.jobs.injecting import inject
 from clusterjax.jobs.learning import build, find_learning_rate
 from clusterjax.jobs.members import train
 from clusterjax.jobs.packing import pack
@@ -44,6 +45,7 @@ _JOBS = {
     "evaluate": evaluate,
     "explain": explain,
     "scan": scan,
+    "inject": inject,
     "report": report,
     "export": export,
     "pack": pack,

@@ -136,10 +136,14 @@ def fit_classical(builder) -> tuple[str, Callable] | None:
         return "aperture_count", fit_aperture_count(*_training_columns(builder, ("image", "label", "redshift")))
     unit_uk, pixels = 1.0, {}
     if not isinstance(sky, MicrowaveSky):  # real maps
-        sky, unit_uk = microwave_sky_of(bands), uk_per_unit(metadata["units"])
+        sky = microwave_sky_of(bands)
+        if sky is None:
+            return None
+        try:
+            unit_uk = uk_per_unit(metadata["units"])
+        except InputError:
+            return None
         pixels = {"pixel_scale_arcmin": metadata["pixel_scale_arcsec"] / 60}
-    if sky is None or unit_uk is None:
-        return None
     find = matched_filter(sky, bands=bands, **pixels)
     columns = _training_columns(builder, ("image", "label"))
     return "matched_filter", fit_matched_filter(lambda images: find(images * np.float32(unit_uk)), *columns)

@@ -209,6 +209,17 @@ def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | Non
     )
 
 
+def open_searched_map(session: Session) -> SkyMap | MapReader:
+    """The map of a scan that is done: what the config names, or the simulated one that it left."""
+    search, network = session.config.search, session.trained_network()
+    images = search.images or (str(session.workdir / "scan" / "simulated_map.fits"),)
+    return open_map(
+        images,
+        bands=network.facts.preprocess.statistics.bands,
+        pixel_scale_arcsec=network.facts.pixel_scale_arcsec,
+    )
+
+
 def _detect_and_match(
     search: SearchConfig,
     probability_map: ProbabilityMap,

@@ -67,9 +67,12 @@ def _x(frequency_ghz):
     return _H_OVER_K * np.asarray(frequency_ghz) / T_CMB_K
 
 
-def uk_per_unit(units: str) -> float | None:
-    """µK of the CMB in a unit of maps; None for any other unit than K and µK."""
-    return {"uk_cmb": 1.0, "uk": 1.0, "k_cmb": 1e6, "k": 1e6}.get(units.strip().lower())
+def uk_per_unit(units: str) -> float:
+    """µK of the CMB in a unit of maps. Raises :class:`InputError` for others than K and µK."""
+    factor = {"uk_cmb": 1.0, "uk": 1.0, "k_cmb": 1e6, "k": 1e6}.get(units.strip().lower())
+    if factor is None:
+        raise InputError(f"the map is in {units or 'unknown units'}; it must be in K_CMB or uK_CMB")
+    return factor
 
 
 def microwave_sky_of(bands: Sequence[str]) -> MicrowaveSky | None:
