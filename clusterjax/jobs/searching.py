@@ -22,6 +22,7 @@ from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.scoring import scores_inputs
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.jobs.sky_outputs import write_sky_outputs
+from clusterjax.jobs.vetting_page import vetting_page
 from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
 from clusterjax.report.survey import score_map_png
@@ -74,6 +75,7 @@ def scan(session: Session) -> None:
     }
     if is_done(folder / "summary.json", made_from):
         say(f"scan with {network.source} is done: {folder}")
+        vetting_page(session, network)
         return
     catalogues = read_catalogues(config.search)
     sky, truth = _open_map(config, network)
@@ -109,6 +111,7 @@ def scan(session: Session) -> None:
     summary = {"seconds": how["seconds"], "num_windows": how["num_windows"], "provenance": provenance, **summary}
     write_json(folder / "summary.json", {"made_from": made_from, **summary})
     say(f"score map and {summary['num_detections']} candidates: {folder}")
+    vetting_page(session, network)
 
 
 def _scored_from(network: Network, config) -> dict:
