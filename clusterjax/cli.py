@@ -52,6 +52,12 @@ COMMANDS = {
         "Folds of whole sky blocks.",
         "clusterjax cross_validate --config=configs/alexnet_ir.py --config.training.num_folds=5",
     ),
+    "vet": (
+        "Joins people's verdicts on a scan's candidates: FILE FILE ... that its vetting page exported.",
+        "clusterjax vet --workdir=runs/my_map anna.csv ben.csv",
+        "clusterjax vet --workdir=runs/my_map anna.csv ben.csv --catalogue=known.fits",
+        "clusterjax vet --config=configs/search_ir.py --config.vetting.method=dawid_skene anna.csv ben.csv",
+    ),
     "compare": ("Finished runs side by side.", "clusterjax compare runs/alexnet_ir runs/baseline_ir"),
     "models": ("Lists the networks.", "clusterjax models", "clusterjax models resnet18 vit_b16"),
     "pretrained": (
@@ -69,7 +75,7 @@ _OPTIONS = """Options:
   --workdir=FOLDER            where results go (runs/NAME)
   --checkpoint=PATH           a trained network: a workdir, or a checkpoint (evaluate, explain, scan, export)
   --map=FILE                  a map with all bands, or one a band, repeated (scan)
-  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan)
+  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan), or to train on too (vet)
   --samp                      then send the results to TOPCAT, Aladin or DS9
   --distributed               join the other hosts first
   --helpfull                  every option there is

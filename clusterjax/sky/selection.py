@@ -11,6 +11,7 @@ from clusterjax.sky.geometry import unit_vectors
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import SkyMap
 
+AVOIDED = "avoided"  # the type of an object that is no example, but that empty positions keep away from
 _TRIES = 50  # rounds of draws before a footprint counts as too crowded
 _HOPELESS = 3_000_000  # draws without a single place, likewise
 

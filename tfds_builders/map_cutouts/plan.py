@@ -12,7 +12,7 @@ from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.sky.catalogues import read_table, with_positions
 from clusterjax.sky.open_map import open_map
 from clusterjax.sky.reader import MapReader
-from clusterjax.sky.selection import draw_empty_positions
+from clusterjax.sky.selection import AVOIDED, draw_empty_positions
 from tfds_builders.planning import NUMBERS, Selection, assign_splits, check_splits, empty_rows
 
 _TYPE_NAMES = ("object_type", "label", "class", "type")  # of the catalogue's column, if it has one
@@ -62,6 +62,7 @@ def read_objects(path: str) -> Table:
 def plan_map(sky: MapReader, objects: Table, selection: Selection, number: int) -> Table:
     """The cutouts of map ``number``: a row each with its split. Those that would reach into another are left out."""
     known = objects[sky.contains(objects["ra_deg"], objects["dec_deg"])]
+    known = known[known["object_type"] != AVOIDED]
     rng = np.random.default_rng([selection.seed, number])
     count = round(selection.random_per_object * len(known))
     ra, dec = draw_empty_positions(
