@@ -55,6 +55,7 @@ def vetting_page(session: Session, network: Network) -> None:
         stale.unlink(missing_ok=True)
     candidates = read_table(scan / "candidates.fits")
     if not config.vetting.num_candidates or not len(candidates):
+        say("no vetting page: " + ("there are no candidates" if not len(candidates) else "none is asked for"))
         return
     shown = candidates[: config.vetting.num_candidates]
     sky = open_map(

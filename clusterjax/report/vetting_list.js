@@ -63,7 +63,7 @@ class CandidateList {
       flag => make("option", { value: flag.bit, textContent: `with ${flag.name}`, title: flag.meaning })));
     byId("add-range").addEventListener("click", () => this.addRange(options(numeric)));
     for (const id of ["search", "sort", "descending", "status", "flag", "judged"]) {
-      byId(id).addEventListener("input", () => this.update());
+      byId(id).addEventListener(byId(id).tagName === "SELECT" ? "change" : "input", () => this.update());
     }
   }
 
@@ -75,6 +75,7 @@ class CandidateList {
     const remove = make("button", { type: "button", textContent: "×", "aria-label": "Remove this range" });
     const range = { column, from, to }, line = make("div", { className: "range" }, column, from, to, remove);
     this.ranges.push(range);
+    column.addEventListener("change", () => this.update());
     line.addEventListener("input", () => this.update());
     remove.addEventListener("click", () => {
       this.ranges.splice(this.ranges.indexOf(range), 1);
@@ -145,8 +146,8 @@ class CandidateList {
     this.items[row]?.setAttribute("aria-selected", "true");
     if (row >= 0) this.element.setAttribute("aria-activedescendant", `row-${row}`);
     else this.element.removeAttribute("aria-activedescendant");
-    this.reveal();
     this.onSelect(row);
+    this.reveal(); // last, for it needs the layout, which all changes before it then share
   }
 
   // Scrolls the list alone, not the page.

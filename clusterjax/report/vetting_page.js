@@ -135,7 +135,7 @@ function exportCsv() {
   }
   verdicts.save();
   const href = URL.createObjectURL(new Blob([verdicts.toCsv()], { type: "text/csv;charset=utf-8" }));
-  const who = verdicts.voter.normalize("NFKD").replace(/[^A-Za-z0-9]+/g, "_").slice(0, 40);
+  const who = verdicts.voter.normalize("NFKD").replace(/[^A-Za-z0-9]+/g, " ").trim().replaceAll(" ", "_").slice(0, 40);
   make("a", { href, download: `verdicts_${who}_${data.table.slice(-8)}.csv` }).click();
   setTimeout(() => URL.revokeObjectURL(href), 10000);
   say("Exported: see your downloads.");
