@@ -178,7 +178,11 @@ const KEYS = {
 document.addEventListener("keydown", event => {
   if (byId("help").open || event.altKey) return;
   if (event.target.closest("input:not([type=checkbox]), textarea, select")) {
-    if (event.key === "Escape") { event.target.blur(); byId("list").focus({ preventScroll: true }); }
+    if (event.key === "Escape") {
+      event.preventDefault(); // or a search field is emptied
+      event.target.blur();
+      byId("list").focus({ preventScroll: true });
+    }
     return;
   }
   if ((event.ctrlKey || event.metaKey) && event.key !== "z") return;
