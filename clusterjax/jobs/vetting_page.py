@@ -25,7 +25,7 @@ from clusterjax.sky.catalogues import read_table
 from clusterjax.sky.fits import read_probability_map
 from clusterjax.sky.open_map import open_map
 from clusterjax.sky.reader import MapReader
-from clusterjax.sky.skymap import ProbabilityMap
+from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 from clusterjax.training.layers_within import choose_grad_cam_layer, list_map_layers
 
 _MOST_PICTURE_PIXELS = 96  # a side; larger cutouts are averaged over blocks
@@ -97,7 +97,7 @@ def _statuses(shown: Table, *, simulated: bool) -> list[str]:
     return words[(np.asarray(shown["source_index"]) >= 0).astype(int)].tolist()
 
 
-def _sky_pictures(sky: MapReader, shown: Table, side: int) -> list[Pictures]:
+def _sky_pictures(sky: SkyMap | MapReader, shown: Table, side: int) -> list[Pictures]:
     """The bands in colour where that can be done, and each by itself."""
     stretch, block = map_stretch(sky), _block(side)
     colour, bands = [], []
