@@ -17,7 +17,7 @@ from clusterjax.evaluation.calibration import Calibration
 from clusterjax.experiment import Network
 from clusterjax.jobs.calibrating import find_calibration
 from clusterjax.jobs.candidates import Catalogues, describe_candidates, read_catalogues
-from clusterjax.jobs.map_checks import warn_of_differences
+from clusterjax.jobs.map_checks import as_trained
 from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.scoring import scores_inputs
 from clusterjax.jobs.session import Session, is_done, say, write_json
@@ -194,8 +194,7 @@ def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | Non
     all_bands = network.facts.preprocess.statistics.bands
     if search.images:
         sky = open_map(search.images, bands=all_bands, pixel_scale_arcsec=network.facts.pixel_scale_arcsec)
-        warn_of_differences(sky, network)
-        return sky, None
+        return as_trained(sky, network), None
     if not can_scan(config):
         raise InputError(
             f"there is no simulated map for {config.data.builder}; give the images to scan by --map=FILE.fits"

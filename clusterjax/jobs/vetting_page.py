@@ -26,6 +26,7 @@ from clusterjax.sky.fits import read_probability_map
 from clusterjax.sky.open_map import open_map
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.sky.units import in_units
 from clusterjax.training.layers_within import choose_grad_cam_layer, list_map_layers
 
 _MOST_PICTURE_PIXELS = 96  # a side; larger cutouts are averaged over blocks
@@ -63,6 +64,7 @@ def vetting_page(session: Session, network: Network) -> None:
         bands=network.facts.preprocess.statistics.bands,
         pixel_scale_arcsec=network.facts.pixel_scale_arcsec,
     )
+    sky = in_units(sky, network.facts.units) or sky
     side = config.vetting.cutout_pixels or network.facts.image_size
     pictures = [
         *_sky_pictures(sky, shown, side),

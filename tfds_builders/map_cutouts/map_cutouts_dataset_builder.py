@@ -40,7 +40,7 @@ class Builder(PlacedCutouts, tfds.core.GeneratorBasedBuilder):
     def _cut(self, chosen: np.ndarray, split: str) -> Iterator[tuple[np.ndarray, float, np.ndarray]]:
         config, rows = self.builder_config, self.builder_config.rows
         yield from generate_in_parallel(
-            functools.partial(cut, config.maps, config.bands, config.size, config.name),
+            functools.partial(cut, config.maps, config.bands, config.units, config.size, config.name),
             np.stack([np.asarray(rows[name], float)[chosen] for name in ("map", "ra_deg", "dec_deg")], axis=1),
             num_processes=config.num_processes,
             description=f"Cutting {split}",

@@ -13,6 +13,7 @@ from clusterjax.sky.catalogues import read_table, with_positions
 from clusterjax.sky.open_map import open_map
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.selection import AVOIDED, draw_empty_positions
+from clusterjax.sky.units import in_units_of
 from tfds_builders.planning import NUMBERS, Selection, assign_splits, check_splits, empty_rows
 
 _TYPE_NAMES = ("object_type", "label", "class", "type")  # of the catalogue's column, if it has one
@@ -29,9 +30,9 @@ def expand(maps: Sequence[str]) -> tuple[str, ...]:
     return tuple(files)
 
 
-def open_entry(name: str, bands: Sequence[str] | None = None) -> MapReader:
-    """The map of one entry of ``config.data.maps``: a path, or one a band joined by ``+``."""
-    return open_map(name.split("+"), bands=bands)
+def open_entry(name: str, bands: Sequence[str] | None = None, units: str = "") -> MapReader:
+    """The map of one entry of ``config.data.maps``: a path, or one a band joined by ``+``; in ``units``."""
+    return in_units_of(open_map(name.split("+"), bands=bands), units)
 
 
 def read_objects(path: str) -> Table:
@@ -83,6 +84,8 @@ def plan_map(sky: MapReader, objects: Table, selection: Selection, number: int) 
 def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Table, MapReader]:
     """All cutouts of all maps, and the first map: bands, units and scale of the data set are its own.
 
+    Others are converted to its units.
+
     Raises :class:`InputError` for maps of other bands or pixels than the first, and for a split without
     cutouts of both kinds.
     """
@@ -91,7 +94,7 @@ def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Tab
     objects = read_objects(catalogue)
     first, parts = None, []
     for number, name in enumerate(maps):
-        sky = open_entry(name, first and first.bands)
+        sky = open_entry(name, first and first.bands, first.units if first else "")
         if first is None:
             first = sky
         elif abs(sky.pixel_scale_arcsec / first.pixel_scale_arcsec - 1) > 0.01:

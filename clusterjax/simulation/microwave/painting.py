@@ -10,14 +10,14 @@ from jaxtyping import Complex, Float
 from clusterjax.errors import InputError
 from clusterjax.simulation.haloes import Haloes
 from clusterjax.simulation.knobs import MicrowaveSky
-from clusterjax.simulation.microwave.bands import ARCMIN, beam_transform, survey_of, sz_uk_per_y
+from clusterjax.simulation.microwave.bands import ARCMIN, UNITS, beam_transform, survey_of, sz_uk_per_y
 from clusterjax.simulation.microwave.flat_sky import deposit_transform, grid_ell
 from clusterjax.simulation.microwave.profiles import halo_signal, unit_transform
 from clusterjax.sky.skymap import SkyMap
+from clusterjax.sky.units import conversion_factors
 
 _SIZE_RATIO = 1.05  # of theta500 between the sizes that haloes are painted at; a halo is shared between two
 _SLOPE_STEP = 0.3  # of Battaglia's beta, within which haloes have the shape of their mean
-_UK_PER_UNIT = {"uk_cmb": 1.0, "uk": 1.0, "k_cmb": 1e6, "k": 1e6}
 _BORDER_PIXELS = 64  # of the periodic grid beyond the map
 
 
@@ -76,8 +76,9 @@ def inject_clusters(
     unknown = [band for band in sky_map.bands if band not in survey.bands]
     if unknown:
         raise InputError(f"the map has the bands {list(unknown)}; {sky.survey} has {', '.join(survey.bands)}")
-    uk_per_unit = _UK_PER_UNIT.get(sky_map.units.strip().lower())
-    if uk_per_unit is None:
+    scale = sky_map.pixel_scale_arcsec
+    per_uk = conversion_factors(UNITS, sky_map.units, bands=sky_map.bands, pixel_scale_arcsec=scale)
+    if per_uk is None:
         raise InputError(f"the map is in {sky_map.units or 'unknown units'}; it must be in K_CMB or uK_CMB")
     pixel_radians = sky_map.pixel_scale_arcsec / 60 * ARCMIN
     grid = tuple(scipy.fft.next_fast_len(side + _BORDER_PIXELS, real=True) for side in sky_map.shape)
@@ -87,6 +88,6 @@ def inject_clusters(
     for plane, name in enumerate(sky_map.bands):
         band = survey.bands.index(name)
         signal = scipy.fft.irfft2(y * beam[..., band].astype(np.float32), s=grid)
-        factor = sz_uk_per_y(survey)[band] / uk_per_unit
+        factor = sz_uk_per_y(survey)[band] * per_uk[plane]
         data[..., plane] += np.float32(factor) * signal[: data.shape[0], : data.shape[1]]
     return dataclasses.replace(sky_map, data=data)
