@@ -67,6 +67,12 @@ COMMANDS = {
         "Folds of whole sky blocks.",
         "clusterjax cross_validate alexnet_ir --config.training.num_folds=5",
     ),
+    "vet": (
+        "Joins people's verdicts on a scan's candidates: FILE FILE ... that its vetting page exported.",
+        "clusterjax vet --workdir=runs/my_map anna.csv ben.csv",
+        "clusterjax vet --workdir=runs/my_map anna.csv ben.csv --catalogue=known.fits",
+        "clusterjax vet --config=configs/search_ir.py --config.vetting.method=dawid_skene anna.csv ben.csv",
+    ),
     "compare": ("Finished runs side by side.", "clusterjax compare runs/alexnet_ir runs/baseline_ir"),
     "fuse": (
         "Scores of two runs, of the same cutouts, as one.",
@@ -105,7 +111,7 @@ _OPTIONS = """Options:
                               export, pack)
   --network=NAME              one that clusterjax networks lists (likewise); without, scan chooses by the map's bands
   --map=FILE                  a map with all bands, or one a band, repeated (scan, inject); plain arguments too
-  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan, inject)
+  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan, inject), or to train on too (vet)
   --samp                      then send the results to TOPCAT, Aladin or DS9
   --distributed               join the other hosts first
   --helpfull                  every option there is

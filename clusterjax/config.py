@@ -317,6 +317,23 @@ class InjectionConfig:
 
 
 @dataclasses.dataclass
+class VettingConfig:
+    """The page on which people judge a scan's candidates, and what --job=vet makes of their verdicts."""
+
+    num_candidates: int = 1000  # on the page, by descending score; 0: no page
+    cutout_pixels: int | None = None  # a side; None: the network's window
+    num_saliency: int = 60  # candidates whose saliency is shown
+    saliency: str = "integrated_gradients"  # or grad_cam; as explain says
+    # Whose probability decides: the share of votes, each weighed by how often its voter agrees with the majority
+    # (weighted), or that of truth and voters' errors fitted together (dawid_skene)
+    method: str = "weighted"
+    # A candidate is a training example with a probability of this or more (a cluster), or of 1 minus this or less
+    # (none), and so many votes.
+    confident: float = 0.8
+    min_votes: int = 1
+
+
+@dataclasses.dataclass
 class ExperimentConfig:
     name: str = "experiment"
     seed: int = 0
@@ -334,6 +351,7 @@ class ExperimentConfig:
     explain: ExplainConfig = dataclasses.field(default_factory=ExplainConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
     inject: InjectionConfig = dataclasses.field(default_factory=InjectionConfig)
+    vetting: VettingConfig = dataclasses.field(default_factory=VettingConfig)
 
     @property
     def sky(self) -> InfraredSky | MicrowaveSky | XrayOpticalSky | JointSky | None:

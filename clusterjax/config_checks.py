@@ -23,6 +23,8 @@ _CHOICES = {
     "optim.plateau_metric": ("loss", "accuracy"),
     "explain.baseline": ("average", "empty"),
     "search.method": ("auto", "dense", "windows"),
+    "vetting.saliency": ("integrated_gradients", "grad_cam"),
+    "vetting.method": ("weighted", "dawid_skene"),
     "microwave.survey": ("act_dr5", "act_dr6", "planck"),
     "microwave.profile": ("arnaud", "battaglia"),
 }
@@ -41,7 +43,7 @@ _POSITIVE = (
     "explain.num_cutouts", "explain.num_filters", "explain.num_steps", "explain.batch_size",
     "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
     "search.smoothing_pixels", "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
-    "search.flag_radius_arcmin",
+    "search.flag_radius_arcmin", "vetting.cutout_pixels", "vetting.min_votes",
     "inject.per_cell", "inject.min_distance_arcmin", "inject.max_rounds", "inject.num_thresholds",
     "inject.matched_filter_snr", "inject.complete_above_msun",
     "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
@@ -52,7 +54,7 @@ _POSITIVE = (
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay", "lr_range.validation_batches",
-    "evaluation.dropout_samples", "inject.control_maps",
+    "evaluation.dropout_samples", "inject.control_maps", "vetting.num_candidates", "vetting.num_saliency",
     "xray_optical.background_scale", "xray_optical.agn_density_scale", "xray_optical.plate_noise_scale",
 )  # fmt: skip
 _NOT_NEGATIVE_EACH = ("training.class_weights", "evaluation.sky_density_per_deg2")  # of a dict's values
@@ -83,6 +85,7 @@ _WITHIN = {
     "training.num_folds": (3, 1000),
     "optim.plateau_factor": (0.01, 0.99),
     "search.threshold": (0.0, 1.0),
+    "vetting.confident": (0.5, 1.0),
     "search.min_valid_fraction": (0.0, 1.0),
     "search.map_dec_deg": (-90.0, 90.0),
     "inject.lowest_threshold": (0.0, 1.0),

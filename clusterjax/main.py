@@ -19,7 +19,7 @@ from clusterjax.errors import InputError
 
 JOBS = (
     "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "inject", "export",
-    "pack", "cross_validate", "compare", "fuse",
+    "pack", "cross_validate", "vet", "compare", "fuse",
 )  # fmt: skip
 
 # Jobs of several finished runs, and where their results go
@@ -51,8 +51,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _JOB = flags.DEFINE_enum(
     "job", "all", JOBS,
-    "What to do; all does the others but the last six in turn and skips what is done. "
-    "compare RUN RUN ...: of finished runs; fuse RUN RUN ...: one of their scores, on the same cutouts.",
+    "What to do; all does the others but the last seven in turn and skips what is done. "
+    "vet FILE FILE ...: verdicts on a scan's candidates. compare RUN RUN ...: of finished runs; "
+    "fuse RUN RUN ...: one of their scores, on the same cutouts.",
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
@@ -73,7 +74,8 @@ _MAP = flags.DEFINE_multi_string(
 _CATALOGUE = flags.DEFINE_multi_string(
     "catalogue",
     None,
-    "For scan and inject: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it).",
+    "For scan and inject: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it). "
+    "For vet: known objects to train on too.",
 )
 _SAMP = flags.DEFINE_bool("samp", False, "After all: send the scan's results to TOPCAT, Aladin or DS9, where one runs.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod slice or cluster first.")
@@ -90,7 +92,7 @@ _WITH_MAPS = ("scan", "inject")
 
 
 def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1 and _JOB.value not in (*_OF_RUNS, *_WITH_MAPS):
+    if len(argv) > 1 and _JOB.value not in ("vet", *_OF_RUNS, *_WITH_MAPS):
         raise InputError(f"unexpected arguments {list(argv[1:])}; options start with --")
     # XLA prints the machine's features at each start otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -127,6 +129,9 @@ def main(argv: Sequence[str]) -> None:
         of_runs = {"compare": jobs.compare, "fuse": jobs.fuse}[_JOB.value]
         of_runs([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir))
         return
+    if _JOB.value == "vet":
+        _vet(argv[1:])
+        return
     config = _CONFIG.value
     if config is None and checkpoint is None and not images:
         raise InputError(
@@ -148,6 +153,18 @@ def main(argv: Sequence[str]) -> None:
         catalogue=tuple(_CATALOGUE.value or ()),
         samp=_SAMP.value,
     )
+
+
+def _vet(files: Sequence[str]) -> None:
+    from clusterjax import jobs
+    from clusterjax.config import VettingConfig
+
+    config = _CONFIG.value
+    if _WORKDIR.value is None and not hasattr(config, "vetting"):
+        raise InputError("give the scan's --workdir, or its --config=configs/NAME.py")
+    workdir = pathlib.Path("runs") / config.name if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value)
+    settings = getattr(config, "vetting", VettingConfig())
+    jobs.vet([pathlib.Path(file) for file in files], workdir, settings, tuple(_CATALOGUE.value or ()))
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

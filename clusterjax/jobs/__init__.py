@@ -29,6 +29,7 @@ from clusterjax.jobs.scoring import evaluate
 from clusterjax.jobs.searching import can_scan, scan
 from clusterjax.jobs.sending import send
 from clusterjax.jobs.session import Session, keep_config, open_workdir, say
+from clusterjax.jobs.vetting import vet as vet
 from clusterjax.models import check_model
 from clusterjax.parallel import make_mesh
 

@@ -17,11 +17,12 @@ from clusterjax.evaluation.calibration import Calibration
 from clusterjax.experiment import Network
 from clusterjax.jobs.calibrating import find_calibration
 from clusterjax.jobs.candidates import Catalogues, describe_candidates, read_catalogues
-from clusterjax.jobs.map_checks import check_one_scale, warn_of_differences
+from clusterjax.jobs.map_checks import as_trained, check_one_scale
 from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.scoring import scores_inputs
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.jobs.sky_outputs import write_sky_outputs
+from clusterjax.jobs.vetting_page import vetting_page
 from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
 from clusterjax.report.survey import score_map_png
@@ -75,6 +76,7 @@ def scan(session: Session) -> None:
     }
     if is_done(folder / "summary.json", made_from):
         say(f"scan with {network.source} is done: {folder}")
+        vetting_page(session, network)
         return
     catalogues = read_catalogues(config.search)
     sky, truth = _open_map(config, network)
@@ -110,6 +112,7 @@ def scan(session: Session) -> None:
     summary = {"seconds": how["seconds"], "num_windows": how["num_windows"], "provenance": provenance, **summary}
     write_json(folder / "summary.json", {"made_from": made_from, **summary})
     say(f"score map and {summary['num_detections']} candidates: {folder}")
+    vetting_page(session, network)
 
 
 def _scored_from(network: Network, config) -> dict:
@@ -192,8 +195,7 @@ def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | Non
     all_bands = network.facts.preprocess.statistics.bands
     if search.images:
         sky = open_map(search.images, bands=all_bands, pixel_scale_arcsec=network.facts.pixel_scale_arcsec)
-        warn_of_differences(sky, network)
-        return sky, None
+        return as_trained(sky, network), None
     if not can_scan(config):
         raise InputError(
             f"there is no simulated map for {config.data.builder}; give the images to scan by --map=FILE.fits"

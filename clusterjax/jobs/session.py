@@ -14,7 +14,7 @@ from clusterjax.experiment import Network, load_network
 
 # Fields that may differ when a run is taken up again: they do not change the weights.
 _FREE_FIELDS = (
-    "search.", "evaluation.", "explain.", "inject.",
+    "search.", "evaluation.", "explain.", "inject.", "vetting.",
     "data.data_dir", "data.num_processes", "data.beam", "data.beam_folder", "data.num_workers", "data.num_read_threads",
     *(f"data.survey.{name}" for name in ("cache_dir", "offline", "per_host", "attempts", "timeout_s", "mirrors")),
     "training.num_members", "training.num_folds",

@@ -14,6 +14,7 @@ from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
 Footprint = SkyMap | MapReader | ProbabilityMap  # what has a bounding_cap and contains positions
 
+AVOIDED = "avoided"  # the type of an object that is no example, but that empty positions keep away from
 _TRIES = 50  # rounds of draws before a footprint counts as too crowded
 _HOPELESS = 3_000_000  # draws without a single place, likewise
 

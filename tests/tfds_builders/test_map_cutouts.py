@@ -243,7 +243,7 @@ def test_cutting_in_processes_is_cutting_in_one(tmp_path):
     write_sky_map(tmp_path / "map.fits", sky)
     ra, dec = sky.pixel_to_sky(*np.random.default_rng(0).uniform(20, 480, (2, 100)))
     tasks = list(np.stack([np.zeros(100), ra, dec], axis=1))
-    cut_here = functools.partial(cut, (str(tmp_path / "map.fits"),), ("a", "b"), SIZE, "version")
+    cut_here = functools.partial(cut, (str(tmp_path / "map.fits"),), ("a", "b"), "", SIZE, "version")
     chunks = [tasks[start : start + 30] for start in range(0, 100, 30)]
     ours = [result for chunk in chunks for result in cut_here(chunk)]
     theirs = [result for chunk in _in_processes(cut_here, chunks, 2) for result in chunk]
@@ -293,3 +293,35 @@ def hips_cells(width):
     spread = np.array([int("0".join(f"{number:b}"), 2) for number in range(width)])
     row, column = np.mgrid[:width, :width]
     return spread[width - 1 - row] + 2 * spread[column]
+
+
+def test_maps_of_other_units_are_converted(make):
+    """Two maps of the same sky in uK and in K, their clusters in one each: the same cutouts; others are refused."""
+    sky = make_map()
+    kelvin = dataclasses.replace(sky, data=(sky.data * np.float32(1e-6)), units="K_CMB")
+    builder = make({"micro": sky, "kelvin": kelvin}, make_catalogue(sky))
+    assert builder.info.metadata["units"] == "uK"
+    found: dict[tuple, list] = {}
+    for split in SPLITS:
+        for row in records(builder, split):
+            if not np.isnan(row["redshift"]):
+                found.setdefault((float(row["ra_deg"]), float(row["dec_deg"])), []).append(row["image"])
+    assert len(found) > 100
+    for one, other in found.values():  # of both maps
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    with pytest.raises(InputError, match=r"is in nMgy, which cannot be converted to uK"):
+        make({"micro": sky, "fluxes": dataclasses.replace(sky, units="nMgy")}, make_catalogue(sky))
+
+
+def test_empty_positions_keep_away_from_what_is_no_example(make):
+    sky = make_map()
+    catalogue = make_catalogue(sky)
+    catalogue["object_type"] = np.where(np.arange(len(catalogue)) % 3 == 0, "avoided", "cluster")
+    builder = make({"field": sky}, catalogue, random_per_object=2.0)
+    assert builder.info.features["object_type"].names == ["cluster", "random"]
+    avoided = SkyCoord(catalogue["RA"], catalogue["Dec"], unit="deg")[catalogue["object_type"] == "avoided"]
+    for split in SPLITS:
+        nearest = positions(records(builder, split)).match_to_catalog_sky(avoided)[1].arcmin
+        empty = np.array([np.isnan(row["redshift"]) for row in records(builder, split)])
+        assert (nearest[empty] > 15.0).all()
+        assert (nearest[~empty] > 1e-3).all()

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from clusterjax.errors import InputError
 from clusterjax.simulation.cosmology import Values
 from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.sky.units import conversion_factors
 
 PIXEL_SCALE_ARCMIN = 0.5
 UNITS = "uK_CMB"
@@ -69,10 +70,10 @@ def _x(frequency_ghz):
 
 def uk_per_unit(units: str) -> float:
     """µK of the CMB in a unit of maps. Raises :class:`InputError` for others than K and µK."""
-    factor = {"uk_cmb": 1.0, "uk": 1.0, "k_cmb": 1e6, "k": 1e6}.get(units.strip().lower())
-    if factor is None:
+    factors = conversion_factors(units, UNITS, bands=("f150",), pixel_scale_arcsec=PIXEL_SCALE_ARCMIN * 60)
+    if factors is None:
         raise InputError(f"the map is in {units or 'unknown units'}; it must be in K_CMB or uK_CMB")
-    return factor
+    return float(factors[0])
 
 
 def microwave_sky_of(bands: Sequence[str]) -> MicrowaveSky | None:
