@@ -22,6 +22,7 @@ from absl import logging as absl_logging
 from tqdm import tqdm
 
 from clusterjax.errors import InputError
+from clusterjax.writing import sync_folder
 
 _WORTH_STARTING_SECONDS = 4.0  # of work in one process; starting workers takes 1 to 2 seconds
 _CHUNKS_AHEAD = 2  # per process: enough to keep all busy, little enough that results waiting stay small
@@ -272,6 +273,7 @@ class CarefulBuild:
                 _check_space(folder, self.estimated_bytes())
                 with _temporary_files_without_tensorflow():
                     super().download_and_prepare(file_format=file_format, **kwargs)
+                sync_folder(target)
         except (OSError, RuntimeError) as error:
             readable = _readable(error, folder)
             if readable is None:

@@ -10,6 +10,7 @@ from astropy.table import Table
 from clusterjax.errors import InputError
 from clusterjax.report.cells import table_text
 from clusterjax.report.pages import make_environment
+from clusterjax.writing import write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +44,8 @@ def write_model_card(folder: str | pathlib.Path, card: ModelCard) -> pathlib.Pat
     page = make_environment().get_template("model_card.html").render(card=card)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model_card.md").write_text(to_markdown(card), "utf-8")
-        (folder / "model_card.html").write_text(page, "utf-8")
+        write_text(folder / "model_card.md", to_markdown(card))
+        write_text(folder / "model_card.html", page)
     except OSError as error:
         raise InputError(f"the model card cannot be written to {folder}: {error.strerror or error}") from error
     return folder / "model_card.html"

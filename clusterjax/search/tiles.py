@@ -16,10 +16,10 @@ import numpy as np
 import tqdm
 
 from clusterjax.search.windows import WindowGrid, check_any_scored, is_scored
-from clusterjax.sky.fits.files import replacing
 from clusterjax.sky.geometry import pixel_area_deg2, strided_wcs
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.writing import replacing
 
 TILE_PIXELS = 1024  # a side of a piece: tens of MB at most, and minutes of work at most to lose
 

@@ -14,9 +14,10 @@ from astropy.table import Column, Table
 from scipy.spatial import cKDTree
 
 from clusterjax.errors import InputError
-from clusterjax.sky.fits import read_fits_table, replacing, write_fits_table
+from clusterjax.sky.fits import read_fits_table, write_fits_table
 from clusterjax.sky.geometry import unit_vectors
 from clusterjax.sky.votable import read_votable
+from clusterjax.writing import replacing
 
 # Names of right ascension and declination in public catalogues, compared by their letters and digits, without case.
 _POSITION_NAMES = (

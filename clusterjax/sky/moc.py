@@ -12,10 +12,11 @@ from astropy_healpix import lonlat_to_healpix
 from jaxtyping import Bool, Int
 
 from clusterjax.errors import InputError
-from clusterjax.sky.fits.files import replacing, split_extension
+from clusterjax.sky.fits.files import split_extension
 from clusterjax.sky.fits.healpix import is_healpix
 from clusterjax.sky.fits.moc import is_moc, read_moc_table, write_moc_table
 from clusterjax.sky.healpix import HealpixReader
+from clusterjax.writing import write_text
 
 FINEST_ORDER = 29
 _WHOLE_SKY = 12 * 4**FINEST_ORDER
@@ -136,8 +137,7 @@ def write_moc(path: str | os.PathLike, moc: Moc, *, software: str) -> None:
     texts = {".json": moc.to_json, ".txt": moc.to_ascii}
     if path.suffix not in texts:
         raise InputError(f"{path} is of no kind that a MOC can have; use a name that ends in .fits, .json or .txt")
-    with replacing(path) as partial:
-        partial.write_text(texts[path.suffix]() + "\n")
+    write_text(path, texts[path.suffix]() + "\n")
 
 
 def read_coverage(path: str | os.PathLike) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

@@ -11,7 +11,7 @@ from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
 from clusterjax.errors import InputError
-from clusterjax.sky.fits.files import replacing
+from clusterjax.writing import replacing
 
 
 def read_votable(path: str | os.PathLike) -> Table:

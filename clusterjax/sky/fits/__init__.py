@@ -18,11 +18,12 @@ from jaxtyping import Float
 
 from clusterjax.errors import InputError
 from clusterjax.sky.bands import ImageReader, Planes, join_images
-from clusterjax.sky.fits.files import PathLike, open_fits, replacing, split_extension
+from clusterjax.sky.fits.files import PathLike, open_fits, split_extension
 from clusterjax.sky.fits.pixels import stored_pixels
 from clusterjax.sky.fits.provenance import add_provenance
 from clusterjax.sky.header import band_names, celestial_header, image_units
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.writing import replacing
 
 
 def _choose_images(hdus: fits.HDUList, path: pathlib.Path, extension: str | None, bands) -> list:

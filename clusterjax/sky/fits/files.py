@@ -1,4 +1,4 @@
-"""FITS files opened and replaced; what is wrong with one is one clear error."""
+"""FITS files opened; what is wrong with one is one clear error."""
 
 import contextlib
 import os
@@ -13,6 +13,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import FITSFixedWarning
 
 from clusterjax.errors import InputError
+from clusterjax.writing import replacing as replacing
 
 PathLike = str | os.PathLike
 
@@ -61,20 +62,6 @@ def is_plain(path: pathlib.Path) -> bool:
     """True if the file's bytes are those of the FITS file: not gzip nor any other whole-file compression."""
     with path.open("rb") as stream:
         return stream.read(6) == b"SIMPLE"
-
-
-@contextlib.contextmanager
-def replacing(path: PathLike) -> Iterator[pathlib.Path]:
-    """A path beside ``path`` to write to, which takes its place only when all went well."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def split_extension(path: PathLike) -> tuple[pathlib.Path, str | None]:
