@@ -159,7 +159,7 @@ def _leave_out_late_reads(unraisable) -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(USAGE_ERROR)
 
 

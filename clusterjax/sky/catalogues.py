@@ -1,10 +1,8 @@
 """Catalogues: read and write, find the positions, match two of them."""
 
-import gzip
 import itertools
 import os
 import pathlib
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,6 +12,7 @@ from astropy.table import Column, Table
 from scipy.spatial import cKDTree
 
 from clusterjax.errors import InputError
+from clusterjax.limits import read_unpacked
 from clusterjax.sky.fits import read_fits_table, write_fits_table
 from clusterjax.sky.geometry import unit_vectors
 from clusterjax.sky.votable import read_votable
@@ -55,14 +54,15 @@ def read_table(path: str | os.PathLike) -> Table:
     if kind in (".vot", ".xml"):
         return read_votable(path)
     try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
+        text = read_unpacked(path, "table_bytes").decode("utf-8")
         if kind == ".ecsv":
             return Table.read(text, format="ascii.ecsv")
         missing = [(word, "0") for word in ("", "NA", "nan", "NaN", "null")]
         lines = list(itertools.dropwhile(lambda line: line.startswith("#"), text.splitlines()))
         return Table.read(lines, format="ascii.csv", fill_values=missing)
-    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # of astropy's readers, YAML's and gzip's: each means that it is no such table
         raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
 
 

@@ -77,7 +77,7 @@ class KosibaArchive:
         try:
             with self._zip.open(info) as stream:
                 data = stream.read(limit + 1)  # whatever the member says of its size
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        except Exception as error:  # of zipfile, zlib, bz2 and lzma: each means that it is damaged
             raise InputError(f"{member} of {self.path} cannot be read: {error}") from error
         if len(data) > limit:
             raise InputError(f"{member} of {self.path} unpacks to more than {limit} bytes")
