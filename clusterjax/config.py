@@ -93,7 +93,8 @@ class DataConfig:
     image_size: int | None = None  # pixels a side that images are resampled to; None: the size of the first image
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
-    skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
+    # Go on past what cannot be read, naming it: images of labelled_images; damaged records of any built data set
+    skip_unreadable: bool = False
     # map_cutouts, and with a survey the last four
     # FITS or HEALPix files, HiPS folders, folders of tiles (* and ? for several); those of one map's bands joined by +
     maps: tuple[str, ...] = ()

@@ -70,7 +70,9 @@ def make_builder(config: ExperimentConfig):
     module = importlib.import_module(f"tfds_builders.{name}.{name}_dataset_builder")
     # Its channels are those of the published images too, which are not simulated.
     sky = config.xray_optical if name == "xray_optical_cutouts" else config.sky
-    return module.make_builder(config.data, sky)
+    builder = module.make_builder(config.data, sky)
+    builder.skip_unreadable = config.data.skip_unreadable  # for whoever opens its records
+    return builder
 
 
 def dataset_facts(config: ExperimentConfig, builder) -> DatasetFacts:
