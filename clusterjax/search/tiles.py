@@ -187,7 +187,7 @@ def _write_tile(path: pathlib.Path, tile: Planes) -> None:
 def _read_tile(path: pathlib.Path, shape: tuple[int, int]) -> Planes | None:
     """A finished tile; None if there is none, or none that is whole."""
     try:
-        with path.open("rb") as stream, np.load(stream) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             tile = {name: stored[name] for name in stored.files}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None

@@ -113,7 +113,7 @@ def _angles(table: Table, names: tuple[str, str]) -> SkyCoord | tuple[np.ndarray
     if all(column.dtype.kind in "US" for column in columns):
         try:
             coordinates = SkyCoord(*(list(column) for column in columns), unit=(u.hourangle, u.deg))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise InputError(f"columns {names[0]}, {names[1]} hold no positions: {error}") from error
         return coordinates.ra.deg, coordinates.dec.deg
     degrees = []
