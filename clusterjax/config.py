@@ -4,6 +4,7 @@ Typed dataclasses; :func:`clusterjax.config_checks.validate` says which values t
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -113,7 +114,8 @@ class DataConfig:
     image_size: int | None = None
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
-    skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
+    # Go on past what cannot be read, naming it: images of labelled_images; damaged records of any built data set
+    skip_unreadable: bool = False
     # map_cutouts, and with a survey the last four
     # FITS or HEALPix files, HiPS folders, folders of tiles (* and ? for several); those of one map's bands joined by +
     maps: tuple[str, ...] = ()
@@ -409,31 +411,49 @@ def fingerprint(config: ExperimentConfig) -> str:
 
 def from_json(text: str) -> ExperimentConfig:
     """The inverse of :func:`to_json`. Unknown fields and wrong types are an :class:`InputError`."""
-    return _from_dict(ExperimentConfig, json.loads(text), "config")
+    return _from_dict(ExperimentConfig, _parse_json(text), "config")
 
 
 def survey_from_json(text: str) -> SurveyConfig:
     """Of ``json.dumps(dataclasses.asdict(config.data.survey))``."""
-    return _from_dict(SurveyConfig, json.loads(text), "config.data.survey")
+    return _from_dict(SurveyConfig, _parse_json(text), "config.data.survey")
+
+
+def _parse_json(text: str):
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the config is no JSON: {' '.join(str(error).split())[:100]}") from error
 
 
 def _from_dict(cls, values: dict, path: str):
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
+    if not isinstance(values, dict):
+        raise InputError(f"{path}={str(values)[:50]!r} must be a dict with {', '.join(field_types(cls))}")
+    fields = field_types(cls)
     for name in values:
         if name not in fields:
-            raise InputError(f"{path}.{name} is not a field; {path} has {', '.join(fields)}")
+            raise InputError(f"{path}.{' '.join(name.split())[:50]} is not a field; {path} has {', '.join(fields)}")
     built = {}
     for name, value in values.items():
-        hint = hints[name]
+        hint = fields[name]
         if dataclasses.is_dataclass(hint):
             built[name] = _from_dict(hint, value, f"{path}.{name}")
         elif typing.get_origin(_not_none(hint)) is tuple and value is not None:
-            # Of several names there was once one, as text, empty for none.
-            built[name] = tuple(value) if not isinstance(value, str) else (value,) * bool(value)
+            # Of several names there was once one, as text, empty for none. Anything else the check of types names.
+            built[name] = (value,) * bool(value) if isinstance(value, str) else _as_tuple(value)
         else:
             built[name] = value
     return cls(**built)
+
+
+@functools.cache
+def field_types(cls: type) -> dict[str, Any]:
+    """Name -> type of a dataclass's fields."""
+    return typing.get_type_hints(cls)
+
+
+def _as_tuple(value):
+    return tuple(value) if isinstance(value, list | tuple) else value
 
 
 def _not_none(hint):

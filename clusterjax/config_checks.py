@@ -4,7 +4,7 @@ import dataclasses
 import types
 import typing
 
-from clusterjax.config import ExperimentConfig, InjectionConfig, SearchConfig
+from clusterjax.config import ExperimentConfig, InjectionConfig, SearchConfig, field_types
 from clusterjax.errors import InputError
 
 OUTPUTS = ("healpix", "hips", "moc")
@@ -120,7 +120,7 @@ def validate(config: ExperimentConfig) -> None:
 
 
 def _check_types(config, path: str) -> None:
-    hints = typing.get_type_hints(type(config))
+    hints = field_types(type(config))
     for field in dataclasses.fields(config):
         value, hint = getattr(config, field.name), hints[field.name]
         where = f"{path}.{field.name}"

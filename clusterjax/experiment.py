@@ -76,6 +76,7 @@ def make_builder(config: ExperimentConfig):
     sky = config.xray_optical if name == "xray_optical_cutouts" else config.sky
     builder = module.make_builder(config.data, sky)
     builder.beam, builder.beam_folder = config.data.beam, config.data.beam_folder
+    builder.skip_unreadable = config.data.skip_unreadable  # for whoever opens its records
     return builder
 
 

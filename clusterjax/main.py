@@ -203,7 +203,9 @@ def _leave_out_late_reads(unraisable) -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    # A name in a file may hold what a terminal obeys.
+    plain = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(message.split()))
+    print(f"error: {plain}", file=sys.stderr)
     sys.exit(USAGE_ERROR)
 
 

@@ -22,6 +22,7 @@ from absl import logging as absl_logging
 from tqdm import tqdm
 
 from clusterjax.errors import InputError
+from clusterjax.writing import sync_folder
 from tfds_builders.on_beam import BeamBuild
 
 _WORTH_STARTING_SECONDS = 4.0  # of work in one process; starting workers takes 1 to 2 seconds
@@ -273,6 +274,7 @@ class CarefulBuild(BeamBuild):
                 _check_space(folder, self.estimated_bytes())
                 with _temporary_files_without_tensorflow():
                     super().download_and_prepare(file_format=file_format, **kwargs)
+                sync_folder(target)
         except (OSError, RuntimeError) as error:
             readable = _readable(error, folder)
             if readable is None:

@@ -32,6 +32,7 @@ from clusterjax.training.explain import (
     make_integrated_gradients,
 )
 from clusterjax.training.layers_within import MapLayer, choose_grad_cam_layer, choose_layers, list_map_layers
+from clusterjax.writing import replacing
 
 _NUM_WITH_ACTIVATIONS = 3  # groups whose first cutout has its activation maps shown
 
@@ -199,8 +200,5 @@ def on_cutout_pixels(
 
 
 def _write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as stream:
+    with replacing(path) as partial, partial.open("wb") as stream:  # to a name it would add .npz
         np.savez_compressed(stream, **arrays)
-    partial.replace(path)

@@ -31,6 +31,7 @@ from clusterjax.training.loop import train as run_training
 from clusterjax.training.lr_range import LrRangeResult, lr_range_test
 from clusterjax.training.schedules import Plateau, make_backbone_schedule, make_schedule
 from clusterjax.training.step import Update, compile_update, make_eval_step, make_update, with_seed
+from clusterjax.writing import write_bytes, write_text
 
 # Of the training config, besides the batch size
 _CHANGE_THE_LOSS = ("label_smoothing", "label_noise", "class_weights", "balanced_batches")
@@ -155,7 +156,7 @@ def find_learning_rate(session: Session, learning: Learning | None = None) -> fl
         )  # fmt: skip
         write_json(path, {**dataclasses.asdict(result), "made_from": made_from})
         figure = plot_lr_range(result.learning_rates, result.losses, result.smoothed, suggestion=result.suggestion)
-        path.with_suffix(".png").write_bytes(to_png(figure))
+        write_bytes(path.with_suffix(".png"), to_png(figure))
     if result.suggestion is None:
         raise InputError(f"the LR range test has no suggestion: {result.reason}; or set config.optim.learning_rate")
     say(f"learning rate {result.suggestion:.3g}: {result.reason}")
@@ -200,7 +201,7 @@ def describe(session: Session, learning: Learning) -> None:
     """On the console, and the parameters in parameters.txt."""
     params = learning.network.state.params
     overview = parameter_overview.get_parameter_overview(jax.tree.map(np.asarray, params))
-    (session.workdir / "parameters.txt").write_text(overview + "\n")
+    write_text(session.workdir / "parameters.txt", overview + "\n")
     say(
         f"training {session.config.model.name}: {sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters, "
         f"{len(learning.source)} images, {len(learning.source) // session.config.training.global_batch_size} steps an "

@@ -30,6 +30,7 @@ from clusterjax.sky.catalogues import write_table
 from clusterjax.training.ensemble import make_ensemble_eval_step, mean_and_spread
 from clusterjax.training.evaluate import evaluate as run_evaluation
 from clusterjax.training.step import make_eval_step
+from clusterjax.writing import replacing
 
 SPLITS = ("validation", "test")
 HELD_OUT = "test_"  # the beginning of the name of a split of a catalogue that was held out
@@ -111,7 +112,8 @@ def evaluate(session: Session) -> None:
         path.unlink()
     if members:
         headline = show_members(folder, tables, members, headline, network.facts.class_names)
-    headline.write(folder / "headline.ecsv", overwrite=True)
+    with replacing(folder / "headline.ecsv") as partial:
+        headline.write(partial, format="ascii.ecsv", overwrite=True)
     write_json(folder / "metrics.json", {"made_from": made_from, **metrics})
     print(headline_text(headline), flush=True)
     say(f"predictions and metrics: {folder}")

@@ -39,6 +39,7 @@ from clusterjax.sky.fits import read_probability_map, write_probability_map, wri
 from clusterjax.sky.open_map import file_stamps, open_map
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.writing import write_bytes
 
 MASS_EDGES_MSUN = (1e14, 1.5e14, 2e14, 3e14, 5e14, 1e15)
 COMPLETE_ABOVE_MSUN = 3e14
@@ -107,7 +108,7 @@ def scan(session: Session) -> None:
         config.search, probability_map, classical, truth, folder, calibration, catalogues, provenance
     )
     survey = Survey(probability_map, detections, sources=sources, threshold=config.search.threshold)
-    (folder / "score.png").write_bytes(score_map_png(survey))
+    write_bytes(folder / "score.png", score_map_png(survey))
     how = json.loads((folder / _SCORED).read_text())
     summary = {"seconds": how["seconds"], "num_windows": how["num_windows"], "provenance": provenance, **summary}
     write_json(folder / "summary.json", {"made_from": made_from, **summary})

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from clusterjax.config import ExperimentConfig, from_json, to_json
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network, load_network
+from clusterjax.writing import write_text
 
 # Fields that may differ when a run is taken up again: they do not change the weights.
 _FREE_FIELDS = (
@@ -88,10 +89,8 @@ def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
 
 
 def write_json(path: pathlib.Path, values: Any) -> None:
-    """Whole or not at all, so that a kill leaves no half file."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(values, indent=2) + "\n")
-    temporary.replace(path)
+    """Raises InputError where it cannot be written."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def read_json(path: pathlib.Path) -> Any:

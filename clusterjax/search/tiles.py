@@ -16,10 +16,10 @@ import numpy as np
 import tqdm
 
 from clusterjax.search.windows import WindowGrid, check_any_scored, is_scored
-from clusterjax.sky.fits.files import replacing
 from clusterjax.sky.geometry import pixel_area_deg2, strided_wcs
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.writing import replacing
 
 TILE_PIXELS = 1024  # a side of a piece: tens of MB at most, and minutes of work at most to lose
 
@@ -187,7 +187,7 @@ def _write_tile(path: pathlib.Path, tile: Planes) -> None:
 def _read_tile(path: pathlib.Path, shape: tuple[int, int]) -> Planes | None:
     """A finished tile; None if there is none, or none that is whole."""
     try:
-        with path.open("rb") as stream, np.load(stream) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             tile = {name: stored[name] for name in stored.files}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None

@@ -5,6 +5,8 @@ import pathlib
 
 import tensorboardX
 
+from clusterjax.writing import write_text
+
 
 class MetricWriter:
     """Appends to ``workdir/metrics.jsonl`` and ``workdir/tensorboard``.
@@ -16,9 +18,8 @@ class MetricWriter:
         workdir = pathlib.Path(workdir)
         path = workdir / "metrics.jsonl"
         kept = [row for row in read_metrics(workdir) if row["step"] <= first_step]
-        self._file = path.open("w")
-        for row in kept:
-            self._file.write(json.dumps(row) + "\n")
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        self._file = path.open("a")
         self._board = tensorboardX.SummaryWriter(
             str(workdir / "tensorboard"),
             purge_step=first_step + 1 if first_step else None,

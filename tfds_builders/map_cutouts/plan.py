@@ -36,7 +36,7 @@ def open_entry(name: str, bands: Sequence[str] | None = None, units: str = "") -
 
 
 def open_alike(maps: Sequence[str]) -> list[MapReader]:
-    """All maps of a data set, in the first one's units. Raises :class:`InputError` for other bands or pixels than its."""
+    """All maps of a data set, in the first one's units. Raises InputError for other bands or pixels than its."""
     readers: list[MapReader] = []
     for name in maps:
         sky = open_entry(name, *((readers[0].bands, readers[0].units) if readers else ()))

@@ -21,6 +21,7 @@ from clusterjax.sky.catalogues import read_table, with_positions
 from clusterjax.sky.fits import read_sky_map, write_sky_map
 from clusterjax.sky.selection import draw_apart
 from clusterjax.sky.skymap import SkyMap
+from clusterjax.writing import replacing
 
 
 def inject_realisation(
@@ -90,7 +91,8 @@ def main(argv: list[str] | None = None) -> None:
             catalogue["map"] = np.full(len(catalogue), file.name)
             catalogues.append(catalogue)
     path = args.output / "catalogue.ecsv"
-    vstack(catalogues, metadata_conflicts="silent").write(path, overwrite=True)
+    with replacing(path) as partial:
+        vstack(catalogues, metadata_conflicts="silent").write(partial, format="ascii.ecsv", overwrite=True)
     print(f"{len(catalogues)} maps with {args.clusters} clusters each, and {path}")
 
 
