@@ -19,6 +19,7 @@ from clusterjax.filter_channels import with_matched_filters
 from clusterjax.models import create_model
 from clusterjax.models.pretrained import convert, flatten_names, read_weights, start_from
 from clusterjax.models.registry import model_entry
+from clusterjax.parallel import put, replicated, to_host
 from clusterjax.training.checkpoint import Checkpoints, find_checkpoint
 from clusterjax.training.ensemble import MemberScores, make_dropout_scores, make_member_scores, member_of, stack_trees
 from clusterjax.training.optim import make_optimizer
@@ -121,15 +122,22 @@ class Network:
             )
         return make_member_scores(make_predict(self.graphdef, transform), self.num_members)
 
+    def on(self, mesh: Mesh) -> "Network":
+        """The same, whole on every device of ``mesh``. All hosts must ask at once."""
+        return dataclasses.replace(self, state=put(to_host(self.state), replicated(mesh)))
+
     def about(self) -> dict[str, Any]:
         """What goes into a checkpoint so that it can be used alone."""
         return {"config": json.loads(to_json(self.config)), "facts": self.facts.to_dict()}
 
 
 def create_network(
-    config: ExperimentConfig, facts: DatasetFacts, mesh: Mesh, *, use_pretrained: bool = True
+    config: ExperimentConfig, facts: DatasetFacts, mesh: Mesh, *, use_pretrained: bool = True, shard: bool = True
 ) -> tuple[Network, Any]:
-    """(network, its optimizer); its weights are fresh, or begin with ``config.model.pretrained``."""
+    """(network, its optimizer); its weights are fresh, or begin with ``config.model.pretrained``.
+
+    Whole on every device, unless ``config.training.shard_parameters`` splits them and ``shard`` does not say otherwise.
+    """
     tx = make_optimizer(config.optim)
 
     def build(rngs: nnx.Rngs) -> nnx.Module:
@@ -143,7 +151,8 @@ def create_network(
             **config.model.kwargs,
         )
 
-    graphdef, state = create_state(build, tx, mesh, seed=config.seed)
+    shard_above = config.training.shard_above if shard and config.training.shard_parameters else None
+    graphdef, state = create_state(build, tx, mesh, seed=config.seed, shard_above=shard_above)
     if use_pretrained and config.model.pretrained:
         state = start_from_pretrained(state, config.model)
     return Network(graphdef, state, facts, config), tx
@@ -166,7 +175,7 @@ def start_from_pretrained(state: TrainState, config: ModelConfig) -> TrainState:
 
     def fill(path, leaf):
         value = fitted.get(".".join(str(key.key) for key in path))
-        return leaf if value is None else jax.device_put(np.asarray(value, leaf.dtype), leaf.sharding)
+        return leaf if value is None else put(np.asarray(value, leaf.dtype), leaf.sharding)
 
     return state.replace(**{name: jax.tree_util.tree_map_with_path(fill, tree) for name, tree in trees.items()})
 
@@ -194,7 +203,7 @@ def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) 
                 f"checkpoint {folder / str(step)} is of model {_describe(config)}, the config asks for "
                 f"{_describe(expected)}; give the checkpoint's own config, or none"
             )
-        network, _ = create_network(config, facts, mesh, use_pretrained=False)
+        network, _ = create_network(config, facts, mesh, use_pretrained=False, shard=False)
         weights: PyTree = {"params": network.state.params, "model_state": network.state.model_state}
         weights = checkpoints.restore(step, weights).state
     network.state = network.state.replace(**weights)

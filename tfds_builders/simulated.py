@@ -15,6 +15,7 @@ from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.skies import Sky, simulation_of
 from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
+from tfds_builders.sharing import Share
 from tfds_builders.simulated_example import SPLITS, simulate_example, simulate_without_sources
 from tfds_builders.sky_features import sky_features
 
@@ -90,6 +91,7 @@ def _plain(value: Any) -> bool | str | float | list:
 class SimulatedCutouts(CarefulBuild):
     """Mix-in before ``tfds.core.GeneratorBasedBuilder``: simulated cutouts in splits that share no sky."""
 
+    share: Share | None = None  # with other hosts
     num_processes: int | None = None  # that simulate; None: one a core. The content does not depend on it.
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -130,18 +132,11 @@ class SimulatedCutouts(CarefulBuild):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         config = self.builder_config
         count = getattr(config, f"num_{split}")
-        examples = generate_in_parallel(
-            functools.partial(simulate_example, split, **self._recipe()),
-            range(count),
-            num_processes=self.num_processes,
-            description=f"Simulating {split}",
-            unit="cutout",
-        )
         every = -(-count // _STATISTICS_CUTOUTS)
         step = max(config.simulated_size**2 // 64**2, 1)  # of large cutouts, evenly spaced pixels
         labels = self.change_labels(split)
         sample = []
-        for index, example in enumerate(examples):
+        for index, example in enumerate(self._examples(split)):
             if split == "train" and index % every == 0:
                 sample.append(example["image"].reshape(-1, example["image"].shape[-1])[::step])
             if not config.binary:
@@ -152,6 +147,22 @@ class SimulatedCutouts(CarefulBuild):
         if split == "train":
             bands = self.info.metadata["bands"]
             self.info.metadata["band_statistics"] = fit_band_statistics(np.stack(sample), bands).to_dict()
+
+    def _examples(self, split: str) -> Iterator[dict]:
+        return generate_in_parallel(
+            functools.partial(simulate_example, split, **self._recipe()),
+            range(getattr(self.builder_config, f"num_{split}")),
+            num_processes=self.num_processes,
+            description=f"Simulating {split}",
+            unit="cutout",
+            share=self.share,
+        )
+
+    def make_share(self) -> None:
+        """On another host than the first: this host's part of what the first one puts together."""
+        for split in SPLITS:
+            for _ in self._examples(split):
+                raise RuntimeError("the first host puts a data set together, no other")
 
     def _recipe(self) -> dict[str, Any]:
         """What each example depends on, besides its split and number."""

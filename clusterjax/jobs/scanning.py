@@ -31,11 +31,12 @@ def search_map(
     *,
     dropout_samples: int = 0,
     folder: pathlib.Path | None = None,
-) -> ProbabilityMap:
+    part: tuple[int, int] = (0, 1),
+) -> ProbabilityMap | None:
     """Scan ``sky`` with the network, its own window size and normalisation, by ``config.method``.
 
     Of an ensemble, or with ``dropout_samples``, the map has the mean score and its spread. Finished tiles are kept in
-    ``folder``.
+    ``folder``; ``part`` is :func:`~clusterjax.search.tiles.scan_tiles`'s.
     """
     dense, why = choose_dense(network, config, dropout_samples=dropout_samples)
     say(f"scanning by {'windows' if dense is None else 'dense evaluation'}: {why}")
@@ -58,7 +59,7 @@ def search_map(
             scan_map, predict, **windows, batch_size=config.batch_size, transform=transform, mesh=mesh,
             score_windows=make_score_windows(predict, transform, size, mesh),
         )  # fmt: skip
-    return scan_tiles(score_piece, sky, **windows, folder=folder)
+    return scan_tiles(score_piece, sky, **windows, folder=folder, part=part, progress=part[0] == 0)
 
 
 def _score_and_spread(scores: Float[Array, "member *rest"]) -> Float[Array, "..."]:
