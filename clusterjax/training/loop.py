@@ -159,12 +159,15 @@ def _train_epoch(
         if step == end:  # validation comes first, and saves
             break
         signum = stops.signal_after(step, signals.received)
-        if signum is not None:
+        every = config.checkpoint_every_steps
+        if signum is not None or (every is not None and step % every == 0):
+            if waiting is not None:  # or whoever goes on from here would not have it
+                log_step(run, writer, bar, *waiting)
+                waiting = None
             run.save(step)
+        if signum is not None:
             run.checkpoints.wait()
             raise Interrupted(signum, step)
-        if config.checkpoint_every_steps is not None and step % config.checkpoint_every_steps == 0:
-            run.save(step)
     log_step(run, writer, bar, *waiting)
     return step
 
