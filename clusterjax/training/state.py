@@ -94,6 +94,18 @@ def create_state(
 ) -> tuple[nnx.GraphDef, TrainState]:
     """Fresh parameters from ``seed``, created on the devices by one program: replicated over the mesh, but for what
     :func:`state_shardings` splits."""
+    graphdef, initialise, shapes = _initialisation(build, tx, mesh, seed=seed, shard_above=shard_above)
+    return graphdef, jax.jit(initialise, out_shardings=shardings_of(shapes))()
+
+
+def state_shapes(build, tx, mesh: Mesh, *, shard_above: int | None = None) -> tuple[nnx.GraphDef, TrainState]:
+    """As :func:`create_state`, but shapes and where they would lie, without any memory."""
+    graphdef, _, shapes = _initialisation(build, tx, mesh, seed=0, shard_above=shard_above)
+    return graphdef, shapes
+
+
+def _initialisation(build, tx, mesh: Mesh, *, seed: int, shard_above: int | None):
+    """(graphdef, what makes the state, its shapes and shardings)."""
     graphdef, _, _ = split_model(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
 
     def initialise():
@@ -101,5 +113,9 @@ def create_state(
         _, params, model_state = split_model(build(nnx.Rngs(params=jax.random.key(seed))))
         return TrainState(jnp.zeros((), jnp.int32), params, model_state, tx.init(params))
 
-    shardings = state_shardings(jax.eval_shape(initialise), mesh, shard_above=shard_above)
-    return graphdef, jax.jit(initialise, out_shardings=shardings)()
+    shapes = jax.eval_shape(initialise)
+    shardings = state_shardings(shapes, mesh, shard_above=shard_above)
+    shapes = jax.tree.map(
+        lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), shapes, shardings
+    )
+    return graphdef, initialise, shapes
