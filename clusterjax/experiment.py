@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
+from clusterjax import remote
 from clusterjax.arrays import PyTree
 from clusterjax.config import ExperimentConfig, ModelConfig, from_json, to_json
 from clusterjax.data.preprocess import Preprocess
@@ -71,7 +72,14 @@ def make_builder(config: ExperimentConfig):
     module = importlib.import_module(f"tfds_builders.{name}.{name}_dataset_builder")
     # Its channels are those of the published images too, which are not simulated.
     sky = config.xray_optical if name == "xray_optical_cutouts" else config.sky
-    return module.make_builder(config.data, sky)
+    data = config.data
+    if remote.is_remote(data.data_dir):
+        folder = remote.place_here(data.data_dir)
+        data = dataclasses.replace(data, data_dir=str(folder))
+        # The folder of this data set alone; it may hold others.
+        name = pathlib.Path(module.make_builder(data, sky).data_dir).relative_to(folder)
+        remote.local_path(f"{config.data.data_dir.rstrip('/')}/{name}")
+    return module.make_builder(data, sky)
 
 
 def dataset_facts(config: ExperimentConfig, builder) -> DatasetFacts:

@@ -14,6 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
+from clusterjax import remote
 from clusterjax.errors import InputError
 
 JOBS = (
@@ -118,6 +119,7 @@ def main(argv: Sequence[str]) -> None:
         hosts.on_first_host(lambda: jobs.compare([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir)))
         return
     config = _CONFIG.value
+    _check_remote(config)
     if config is None and _CHECKPOINT.value is None:
         raise InputError(
             "give --config=configs/NAME.py, or --checkpoint=PATH with --job=evaluate, explain, scan or export"
@@ -125,19 +127,38 @@ def main(argv: Sequence[str]) -> None:
     if config is not None and hasattr(config, "experiments"):
         if _CHECKPOINT.value or _MAP.value or _CATALOGUE.value:
             raise InputError("a sweep takes no --checkpoint, --map or --catalogue; its experiments have their own")
-        workdir = pathlib.Path("runs") / config.name if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value)
-        jobs.sweep(_JOB.value, config.resolve(), workdir)
+        workdir = pathlib.Path("runs") / config.name if _WORKDIR.value is None else remote.local_path(_WORKDIR.value)
+        with remote.sent_meanwhile():
+            jobs.sweep(_JOB.value, config.resolve(), workdir)
         return
-    jobs.run(
-        _JOB.value,
-        config,
-        workdir=None if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value),
-        checkpoint=None if _CHECKPOINT.value is None else pathlib.Path(_CHECKPOINT.value),
-        images=tuple(_MAP.value or ()),
-        catalogue=tuple(_CATALOGUE.value or ()),
-        samp=_SAMP.value,
-        profile=_PROFILE.value,
+    workdir, checkpoint = (
+        None if path is None else remote.local_path(path) for path in (_WORKDIR.value, _CHECKPOINT.value)
     )
+    images = tuple(str(remote.local_path(path)) for path in _MAP.value or ())
+    with remote.sent_meanwhile():
+        jobs.run(
+            _JOB.value,
+            config,
+            workdir=workdir,
+            checkpoint=checkpoint,
+            images=images,
+            catalogue=tuple(_CATALOGUE.value or ()),
+            samp=_SAMP.value,
+            profile=_PROFILE.value,
+        )
+
+
+def _check_remote(config) -> None:
+    """Several hosts need one folder that all of them see."""
+    from clusterjax import hosts
+
+    data = getattr(getattr(config, "data", None), "data_dir", None)
+    for path in (_WORKDIR.value, data):
+        if path is not None and remote.is_remote(path) and hosts.num_hosts() > 1:
+            raise InputError(
+                f"{path}: gs:// is for one host; several need a folder that all of them see, such as an NFS share, or "
+                "the bucket mounted by gcsfuse"
+            )
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
