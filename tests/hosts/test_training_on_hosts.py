@@ -54,8 +54,8 @@ def test_a_host_that_dies_ends_the_other_and_one_host_goes_on(victim, hosts_conf
         output = programs.processes[1 - victim].communicate(timeout=90)[0]
         assert time.monotonic() - killed < 60
     assert programs.processes[1 - victim].returncode not in (0, 2)
-    assert "host" in output or "another task died" in output, output
-    print(f"status {programs.processes[1 - victim].returncode}: ...{output[-1500:]}")
+    # With host 0 goes the service through which they talk, and jax ends the others at once.
+    assert ("another task died" if victim == 0 else "nothing was heard of host 1 for 30 s; start the same") in output
     jobs.run("train", load_config(hosts_config, "long"), workdir=tmp_path)  # on one, of eight devices
     assert_same_curve(losses(tmp_path), losses(uninterrupted))
 
