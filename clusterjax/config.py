@@ -226,6 +226,13 @@ class TrainingConfig:
     label_noise: float = 0.0  # this fraction of the training labels is wrong, always the same ones
     class_weights: dict[str, float] = dataclasses.field(default_factory=dict)  # in the loss; 1 for others
     balanced_batches: bool = False  # equally many of each class in a batch, drawn with replacement
+    # So many parts of a batch one after the other, in a part of the memory; batch normalisation is then that of a part
+    accumulate_steps: int = 1
+    batch_norm: str = "global"  # over the whole batch, or device: over each device's part of it
+    shard_parameters: bool = (
+        False  # split parameters and the optimizer's state over the devices (FSDP), for large networks
+    )
+    shard_above: int = 65_536  # elements of an array; smaller ones stay whole on every device
     early_stop_patience: int | None = 4  # epochs without a better validation loss; None: never
     checkpoint_every_steps: int | None = None  # besides the end of each epoch
     log_every_steps: int = 10

@@ -18,6 +18,7 @@ _CHOICES = {
     "model.dtype": ("float32", "bfloat16"),
     "model.pretrained_bands": ("mean", "first"),
     "evaluation.calibration": ("none", "temperature", "platt", "isotonic"),
+    "training.batch_norm": ("global", "device"),
     "optim.name": OPTIMIZERS,
     "optim.schedule": ("constant", "exponential", "step", "cosine"),
     "optim.plateau_metric": ("loss", "accuracy"),
@@ -39,7 +40,8 @@ _POSITIVE = (
     "optim.step_epochs", "optim.step_factor", "optim.plateau_patience",
     "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex", "lr_range.multiplier",
     "training.num_members", "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
-    "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
+    "training.accumulate_steps", "training.early_stop_patience", "training.checkpoint_every_steps",
+    "training.log_every_steps",
     "explain.num_cutouts", "explain.num_filters", "explain.num_steps", "explain.batch_size",
     "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
     "search.smoothing_pixels", "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
@@ -54,7 +56,8 @@ _POSITIVE = (
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay", "lr_range.validation_batches",
-    "evaluation.dropout_samples", "inject.control_maps", "vetting.num_candidates", "vetting.num_saliency",
+    "training.shard_above", "evaluation.dropout_samples", "inject.control_maps",
+    "vetting.num_candidates", "vetting.num_saliency",
     "xray_optical.background_scale", "xray_optical.agn_density_scale", "xray_optical.plate_noise_scale",
 )  # fmt: skip
 _NOT_NEGATIVE_EACH = ("training.class_weights", "evaluation.sky_density_per_deg2")  # of a dict's values

@@ -32,13 +32,15 @@ def search_map(
     *,
     dropout_samples: int = 0,
     folder: pathlib.Path | None = None,
-) -> ProbabilityMap:
+    part: tuple[int, int] = (0, 1),
+) -> ProbabilityMap | None:
     """Scan ``sky`` with the network, its own window size and normalisation, by ``config.method``.
 
     Of an ensemble, or with ``dropout_samples``, the map has the mean score and its spread. Finished tiles are kept in
-    ``folder``.
+    ``folder``; ``part`` is :func:`~clusterjax.search.tiles.scan_tiles`'s.
     """
-    return make_search(network, config, mesh, dropout_samples=dropout_samples)(sky, folder=folder)
+    search = make_search(network, config, mesh, dropout_samples=dropout_samples)
+    return search(sky, folder=folder, part=part, progress=part[0] == 0)
 
 
 def make_search(

@@ -10,7 +10,7 @@ import time
 import numpy as np
 from astropy.table import Column, Table
 
-from clusterjax import __version__
+from clusterjax import __version__, hosts
 from clusterjax.config import SearchConfig, fingerprint
 from clusterjax.errors import InputError
 from clusterjax.evaluation.calibration import Calibration
@@ -46,6 +46,7 @@ COMPLETE_ABOVE_MSUN = 3e14
 _LOWEST_THRESHOLD = 0.05  # of the completeness curve
 _MOST_FILTERED_PIXELS = 6000**2  # the filter works on the Fourier transform of all bands
 _LOWEST_CLASSICAL_SCORE = 0.9  # S/N 2.2
+_TILES = "tiles"
 _SCORED = "score.json"  # what score.fits was made from
 # Of the search config, what the scores depend on: of any map, and of one that is simulated
 _OF_SCORES = ("images", "positive_class", "stride", "method", "min_valid_fraction")
@@ -63,7 +64,41 @@ def scan(session: Session) -> None:
     """Scan, detect, match; write maps, candidates, sources, matches and summary.json into the workdir's scan/.
 
     A map that was scanned already, with the same network, is not scanned again for other candidates or catalogues.
+    Several hosts share the tiles of the map; the first one does the rest.
     """
+    session.trained_network()
+    own, part = session.alone(), (hosts.host_index(), hosts.num_hosts())
+    if part[1] > 1 and hosts.from_first_host(lambda: _prepare_tiles(own)):
+        with hosts.alone():
+            _scan_tiles(own, part)
+        hosts.wait_for_all()
+    hosts.on_first_host(lambda: _scan(own))
+
+
+def _prepare_tiles(session: Session) -> bool:
+    """True if there is a map to be scanned: its folder of tiles is then ready for all hosts."""
+    scored_from = _scored_from(session.trained_network(), session.config)
+    folder = session.folder("scan")
+    if (folder / "score.fits").exists() and is_done(folder / _SCORED, scored_from):
+        return False
+    read_catalogues(session.config.search)  # a mistake is told before hours of work
+    _tiles_folder(folder, scored_from)
+    return True
+
+
+def _scan_tiles(session: Session, part: tuple[int, int]) -> None:
+    """This host's part of them."""
+    config, network = session.config, session.trained_network()
+    check_divisible("config.search.batch_size", config.search.batch_size, session.mesh.size)
+    sky, _ = _open_map(config, network)
+    samples = config.evaluation.dropout_samples
+    search_map(
+        network, sky, config.search, session.mesh,
+        dropout_samples=samples, folder=session.folder("scan") / _TILES, part=part,
+    )  # fmt: skip
+
+
+def _scan(session: Session) -> None:
     network, config = session.trained_network(), session.config
     check_one_scale(network)
     check_divisible("config.search.batch_size", config.search.batch_size, session.mesh.size)
@@ -162,7 +197,7 @@ def _score_map(
 
 def _tiles_folder(folder: pathlib.Path, scored_from: dict) -> pathlib.Path:
     """Where finished tiles wait for the rest; emptied if they are of another map, network or software."""
-    tiles = folder / "tiles"
+    tiles = folder / _TILES
     if not is_done(tiles / "made_from.json", scored_from):
         shutil.rmtree(tiles, ignore_errors=True)
         tiles.mkdir(parents=True)

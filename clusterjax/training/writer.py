@@ -5,6 +5,7 @@ import pathlib
 
 import tensorboardX
 
+from clusterjax.hosts import is_first_host
 from clusterjax.writing import write_text
 
 
@@ -42,6 +43,23 @@ class MetricWriter:
 
     def __exit__(self, *_):
         self.close()
+
+
+class NoMetrics:
+    """Of the other hosts: their metrics are those of the first."""
+
+    def write(self, step: int, split: str, **scalars: float) -> None:
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def open_writer(workdir, *, first_step: int) -> MetricWriter | NoMetrics:
+    return MetricWriter(workdir, first_step=first_step) if is_first_host() else NoMetrics()
 
 
 def read_metrics(workdir) -> list[dict]:
