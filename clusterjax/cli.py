@@ -18,7 +18,7 @@ MODULES = {
     "networks": "clusterjax.networks",
     "completion": "clusterjax.completion",
 }
-_TAKE_PATHS = ("compare", "scan")  # runs, maps; the others an experiment
+_TAKE_PATHS = ("compare", "fuse", "scan")  # runs, maps; the others an experiment
 # Of each command: what it does, then examples.
 COMMANDS = {
     "all": (
@@ -49,9 +49,14 @@ COMMANDS = {
         "clusterjax scan f098.fits f150.fits f220.fits --network=microwave --catalogue=psz2=FILE",
         "clusterjax scan w1.fits w2.fits --checkpoint=runs/alexnet_ir --workdir=runs/my_map",
     ),
+    "inject": (
+        "The selection function: simulated clusters put into the scanned map, which is scanned again.",
+        "clusterjax inject --checkpoint=runs/alexnet_ir --workdir=runs/alexnet_ir",
+        "clusterjax inject --checkpoint=runs/search_mw --workdir=runs/my_map --map=map.fits",
+    ),
     "report": ("The run on one page, report/index.html.", "clusterjax report alexnet_ir"),
     "export": (
-        "The network as one file that needs jax alone.",
+        "The network as files that need no clusterjax: StableHLO and ONNX.",
         "clusterjax export --checkpoint=runs/alexnet_ir --workdir=runs/alexnet_ir",
     ),
     "pack": (
@@ -62,7 +67,17 @@ COMMANDS = {
         "Folds of whole sky blocks.",
         "clusterjax cross_validate alexnet_ir --config.training.num_folds=5",
     ),
+    "vet": (
+        "Joins people's verdicts on a scan's candidates: FILE FILE ... that its vetting page exported.",
+        "clusterjax vet --workdir=runs/my_map anna.csv ben.csv",
+        "clusterjax vet --workdir=runs/my_map anna.csv ben.csv --catalogue=known.fits",
+        "clusterjax vet --config=configs/search_ir.py --config.vetting.method=dawid_skene anna.csv ben.csv",
+    ),
     "compare": ("Finished runs side by side.", "clusterjax compare runs/alexnet_ir runs/baseline_ir"),
+    "fuse": (
+        "Scores of two runs, of the same cutouts, as one.",
+        "clusterjax fuse runs/fusion/infrared runs/fusion/microwave",
+    ),
     "models": ("Lists the networks.", "clusterjax models", "clusterjax models resnet18 vit_b16"),
     "pretrained": (
         "Published weights into a checkpoint: MODEL WEIGHTS OUTPUT.",
@@ -84,17 +99,19 @@ COMMANDS = {
     ),
     "completion": (
         "A script that completes commands, options and names in bash, zsh or fish.",
-        'eval "$(clusterjax completion bash)"',
+        "clusterjax completion bash >> ~/.bashrc",
+        "clusterjax completion fish > ~/.config/fish/completions/clusterjax.fish",
     ),
 }
 _OPTIONS = """Options:
   --config=NAME[:VARIANT]     the experiment: one that clusterjax configs lists, or a file; the first argument too
   --config.x.y=VALUE          another value of a field of clusterjax/config.py
   --workdir=FOLDER            where results go (runs/NAME)
-  --checkpoint=PATH           a trained network: a workdir, or a checkpoint (evaluate, explain, scan, export, pack)
+  --checkpoint=PATH           a trained network: a workdir, or a checkpoint (evaluate, explain, scan, inject,
+                              export, pack)
   --network=NAME              one that clusterjax networks lists (likewise); without, scan chooses by the map's bands
-  --map=FILE                  a map with all bands, or one a band, repeated (scan); plain arguments too
-  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan)
+  --map=FILE                  a map with all bands, or one a band, repeated (scan, inject); plain arguments too
+  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan, inject), or to train on too (vet)
   --samp                      then send the results to TOPCAT, Aladin or DS9
   --distributed               join the other hosts first
   --helpfull                  every option there is

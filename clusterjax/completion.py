@@ -16,22 +16,23 @@ from clusterjax.config_files import config_names
 
 _BASH = """\
 _clusterjax() {
-    local words="{commands}" current="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"
+    local files=yes words="{commands}" current="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"
     if [ "$current" = "=" ]; then current=""; elif [ "$before" = "=" ]; then before="${COMP_WORDS[COMP_CWORD-2]}"
     elif [ "$COMP_CWORD" -gt 1 ]; then before=""; fi
     case "$COMP_CWORD,${COMP_WORDS[1]}" in
-        1,*) ;;
+        1,*) files= ;;
         *,configs | *,completion | *,networks) before="${COMP_WORDS[1]}" ;;&
-        *) words="{options}" ;;
+        *,compare | *,fuse | *,scan) words="{options}" ;;
+        *) words="{options}"; [ "$COMP_CWORD" -ne 2 ] || words+=" {configs}" ;;
     esac
     case "$before" in
         --config | configs) words="{configs}" ;;
-        --network | networks) words="{networks}" ;;
-        completion) words="bash zsh fish" ;;
+        --network | networks) files= words="{networks}" ;;
+        completion) files= words="bash zsh fish" ;;
         --*) words="" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$current"))
-    [ "$COMP_CWORD" -eq 1 ] || COMPREPLY+=($(compgen -f -- "$current"))
+    [ -z "$files" ] || COMPREPLY+=($(compgen -f -- "$current"))
     case "${COMPREPLY[*]}" in --*=) compopt -o nospace 2>/dev/null ;; esac
 }
 complete -o filenames -F _clusterjax clusterjax

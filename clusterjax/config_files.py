@@ -22,8 +22,7 @@ def find_config(text: str) -> str:
 
     ``configs/NAME.py`` is the shipped one too where there is no such file. Raises InputError for anything else.
     """
-    path, colon, variant = text.partition(".py:") if ".py:" in text else text.partition(":")
-    path += ".py" if colon == ".py:" else ""
+    path, variant = _split(text)
     if pathlib.Path(path).is_file():
         return text
     name = path.removeprefix("configs/").removesuffix(".py")
@@ -35,11 +34,20 @@ def find_config(text: str) -> str:
     raise InputError(f"config file {path} does not exist{hint}; clusterjax configs lists the shipped ones")
 
 
+def _split(text: str) -> tuple[str, str]:
+    """(path or name, variant)."""
+    path, ending, variant = text.partition(".py:")
+    if ending:
+        return path + ".py", variant
+    path, _, variant = text.partition(":")
+    return path, variant
+
+
 def main(arguments: list[str]) -> None:
     """List the shipped configs, each with what it is; with a name, print that file, to be changed."""
     if arguments:
         try:
-            print(pathlib.Path(find_config(arguments[0]).partition(".py:")[0]).read_text(), end="")
+            print(pathlib.Path(_split(find_config(arguments[0]))[0]).read_text(), end="")
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)

@@ -6,7 +6,8 @@ The scan shares the convolutions between windows. As ``baseline_ir`` but for tha
 subtracted, a stride of 4 pixels.
 
 Variants: ``:cnn_mlp`` (that network, pooled to 2x2 with a narrower perceptron, which each window pays for by itself),
-``:small`` (a quarter of the weights: the network "infrared" that clusterjax brings along) and ``:smoke``.
+``:small`` (a quarter of the weights, half the cutouts: the network "infrared" that clusterjax brings along) and
+``:smoke``.
 """
 
 from clusterjax.config import ExperimentConfig, ModelConfig, apply_variant
@@ -25,5 +26,6 @@ def use_cnn_mlp(config: ExperimentConfig) -> None:
 
 
 def narrow(config: ExperimentConfig) -> None:
-    """Half the filters."""
+    """Half the filters, half the cutouts."""
     config.model.kwargs |= {"widths": (16, 32, 64, 128)}
+    config.data.num_train, config.training.num_epochs = 24_000, 4

@@ -190,6 +190,6 @@ def test_smoke_run(path, tmp_path_factory, run_program, request):
     assert (folder / "run" / "report" / "index.html").stat().st_size > 100_000
     assert (folder / "run" / "evaluation" / "metrics.json").exists()
     for name in ("matched_filter.fits", "completeness_curve_classical.ecsv"):
-        assert (folder / "run" / "scan" / name).exists() == path.stem.endswith("_mw")
-    unscanned = path.stem.endswith(("_images", "_maps", "_xray_optical"))
+        assert (folder / "run" / "scan" / name).exists() == (path.stem.endswith("_mw") and path.stem != "joint_ir_mw")
+    unscanned = path.stem.endswith(("_images", "_maps", "_xray_optical")) or path.stem == "joint_ir_mw"
     assert (folder / "run" / "scan" / "score.fits").exists() != unscanned

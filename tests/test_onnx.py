@@ -58,7 +58,7 @@ def test_other_scores_are_not_written(tmp_path, monkeypatch):
     stable = exporting.export_network(network)
     monkeypatch.setattr(exporting, "export_network", lambda _: stable)
     monkeypatch.setattr(exporting, "scores_function", lambda _: made(wrong))
-    with pytest.raises(InputError, match="the ONNX model's scores are .* from the network's, more than 1e-05"):
+    with pytest.raises(InputError, match=r"the ONNX model's scores are .* from the network's, more than 1e-05"):
         export_to(tmp_path, network)
     assert not (tmp_path / "export" / "model.onnx").exists()
 
@@ -94,7 +94,9 @@ FUNCTIONS = {
         x, 0.0, jax.lax.add, (1, 2, 3, 1), (1, 1, 2, 1), ((0, 0), (1, 0), (1, 1), (0, 0))
     ),
     "padded with a number": lambda x: jnp.pad(x, ((0, 0), (1, 2), (0, 3), (0, 0)), constant_values=4.0),
-    "least and greatest": lambda x: jnp.clip(x, -0.5, 1.0) - x.min(axis=(1, 2), keepdims=True) + x.max(axis=3)[..., None],
+    "least and greatest": lambda x: (
+        jnp.clip(x, -0.5, 1.0) - x.min(axis=(1, 2), keepdims=True) + x.max(axis=3, keepdims=True)
+    ),
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from clusterjax.simulation.skies import Sky, simulation_of
 from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
 from tfds_builders.leak_check import Levels, note_leak
 from tfds_builders.on_beam import Work
+from tfds_builders.sharing import Share
 from tfds_builders.simulated_example import SPLITS, simulate_example, simulate_without_sources
 from tfds_builders.sky_features import sky_features
 
@@ -118,6 +119,7 @@ def simulated_examples(
 class SimulatedCutouts(CarefulBuild):
     """Mix-in before ``tfds.core.GeneratorBasedBuilder``: simulated cutouts in splits that share no sky."""
 
+    share: Share | None = None  # with other hosts
     num_processes: int | None = None  # that simulate; None: one a core. The content does not depend on it.
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -162,16 +164,9 @@ class SimulatedCutouts(CarefulBuild):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         config = self.builder_config
         count = getattr(config, f"num_{split}")
-        examples = generate_in_parallel(
-            functools.partial(simulate_example, split, image_size=config.image_size, **self._recipe()),
-            range(count),
-            num_processes=self.num_processes,
-            description=f"Simulating {split}",
-            unit="cutout",
-        )
         labels = self.change_labels(split)
         chosen, sample = self._sample(split), []
-        for index, example in enumerate(examples):
+        for index, example in enumerate(self._examples(split)):
             if index in chosen:
                 sample.append(example)
             yield ordered_key(index, count), config.labelled(example, labels, index)
@@ -217,6 +212,22 @@ class SimulatedCutouts(CarefulBuild):
             source = open_source(self, split)
             sample = [source[index] for index in self._sample(split)]
             self._note(split, [row | {"object_type": names[row["object_type"]]} for row in sample])
+
+    def _examples(self, split: str) -> Iterator[dict]:
+        return generate_in_parallel(
+            functools.partial(simulate_example, split, image_size=self.builder_config.image_size, **self._recipe()),
+            range(getattr(self.builder_config, f"num_{split}")),
+            num_processes=self.num_processes,
+            description=f"Simulating {split}",
+            unit="cutout",
+            share=self.share,
+        )
+
+    def make_share(self) -> None:
+        """On another host than the first: this host's part of what the first one puts together."""
+        for split in SPLITS:
+            for _ in self._examples(split):
+                raise RuntimeError("the first host puts a data set together, no other")
 
     def _recipe(self) -> dict[str, Any]:
         """What each example depends on, besides its split and number."""

@@ -29,6 +29,7 @@ from clusterjax.report.scores import binary_section
 from clusterjax.report.survey import survey_section
 from clusterjax.report.table_files import write_table_files
 from clusterjax.report.theme import DARK, LIGHT, to_pdf, to_png
+from clusterjax.writing import write_bytes, write_text
 
 _SHEET = 48  # pictures on a sheet of thumbnails
 
@@ -54,7 +55,7 @@ def write_report(output_dir: str | pathlib.Path, report: Report) -> pathlib.Path
         _write_sheets(figures, report)
         written = _write_tables(tables, report, sections)
         index = output_dir / "index.html"
-        index.write_text(_page(report, sections, pictures, sorted(figures.glob("*.p[nd][gf]")), written), "utf-8")
+        write_text(index, _page(report, sections, pictures, sorted(figures.glob("*.p[nd][gf]")), written))
     except OSError as error:
         raise InputError(f"the report cannot be written to {output_dir}: {error.strerror or error}") from error
     return index
@@ -101,9 +102,9 @@ def _write_figure(folder: pathlib.Path, block: FigureBlock) -> dict[str, str]:
 def _save(folder: pathlib.Path, name: str, figure: Figure) -> bytes:
     """As PNG and as PDF; the PNG's bytes."""
     png = to_png(figure)
-    (folder / f"{name}.png").write_bytes(png)
+    write_bytes(folder / f"{name}.png", png)
     figure.set_layout_engine("none")  # it has its layout, which takes as long as the drawing
-    (folder / f"{name}.pdf").write_bytes(to_pdf(figure))
+    write_bytes(folder / f"{name}.pdf", to_pdf(figure))
     return png
 
 

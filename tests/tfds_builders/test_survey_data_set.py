@@ -23,6 +23,7 @@ from tests.local_server import Answer, LocalServer
 from tests.survey_sky import hips2fits, patch_of_sky, respond, survey_mirrors
 from tfds_builders.ir_cutouts.ir_cutouts_dataset_builder import make_builder as make_infrared
 from tfds_builders.microwave_cutouts.microwave_cutouts_dataset_builder import make_builder as make_microwave
+from tfds_builders.sky_features import REDSHIFT_KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # array_record leaves its files to the collector
 
@@ -165,6 +166,7 @@ def test_splits_share_no_sky_and_provenance_is_kept(built):
     train = {row["object_id"]: row for row in records(builder, "train")}
     for row in both[np.asarray(both["split"]) == "train"]:
         assert train[row["object_id"]]["redshift"] == pytest.approx(0.31)  # MCXC's is spectroscopic
+        assert train[row["object_id"]]["redshift_kind"] == REDSHIFT_KINDS.index("spec")
         assert train[row["object_id"]]["m500c_msun"] == pytest.approx(5e14)  # PSZ2's is the only mass
         psz2, mcxc = row["names"].split("; ")
         assert psz2 == f"0-{mcxc[1:]}"

@@ -21,7 +21,6 @@ from clusterjax.sky.channels import SIX
 from clusterjax.sky.surveys.contents import fault
 from tests.local_server import Answer, LocalServer
 from tfds_builders.simulated_example import simulate_example, simulated_type
-from tfds_builders.xray_optical_cutouts import archive as archive_module
 from tfds_builders.xray_optical_cutouts import published
 from tfds_builders.xray_optical_cutouts.archive import KosibaArchive
 from tfds_builders.xray_optical_cutouts.channel_order import find_channels
@@ -338,7 +337,8 @@ def test_images_that_are_wrong(tmp_path, content, reason):
 
 def test_bombs(tmp_path, monkeypatch):
     path = write_archive(tmp_path / "a.zip", changes={"train_images/0.png": bytes(5_000_000)})
-    with pytest.raises(InputError, match=r"train_images/0.png of .* unpacks to more than 4000000 bytes"):
+    monkeypatch.setenv("CLUSTERJAX_LIMITS", "member_bytes=4e6, archive_members=100")
+    with pytest.raises(InputError, match=r"train_images/0.png of .* has 4e\+06 bytes, more than 4e\+06; if"):
         KosibaArchive(path).image("train_images/0.png")
     # A picture of 30000 x 30000 pixels is a few kilobytes: it is refused by its header.
     header = bytearray(png(0)[0])
@@ -346,8 +346,8 @@ def test_bombs(tmp_path, monkeypatch):
     path = write_archive(tmp_path / "b.zip", changes={"train_images/0.png": bytes(header)})
     with pytest.raises(InputError, match=r"train_images/0.png of .* (damaged|30000 x 30000 pixels)"):
         KosibaArchive(path).image("train_images/0.png")
-    monkeypatch.setattr(archive_module, "_MOST_MEMBERS", 10)
-    with pytest.raises(InputError, match="more than 10 members"):
+    monkeypatch.setenv("CLUSTERJAX_LIMITS", "archive_members=10")
+    with pytest.raises(InputError, match="has 22 members, more than 10; if that"):
         KosibaArchive(path)
 
 

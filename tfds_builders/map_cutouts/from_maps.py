@@ -18,7 +18,7 @@ class FromMaps:
     def _cut(self, chosen: np.ndarray, split: str) -> Iterator[Cut]:
         config, rows = self.builder_config, self.builder_config.rows
         yield from generate_in_parallel(
-            functools.partial(cut, config.maps, config.bands, config.size, config.name),
+            functools.partial(cut, config.maps, config.bands, config.units, config.size, config.name),
             np.stack([np.asarray(rows[name], float)[chosen] for name in ("map", "ra_deg", "dec_deg")], axis=1),
             num_processes=config.num_processes,
             description=f"Cutting {split}",
@@ -29,4 +29,4 @@ class FromMaps:
 
     def _beam_cut(self) -> Callable[[list[dict]], Iterable[Cut]]:
         config = self.builder_config
-        return functools.partial(cut_rows, config.maps, config.bands, config.size, config.name)
+        return functools.partial(cut_rows, config.maps, config.bands, config.units, config.size, config.name)

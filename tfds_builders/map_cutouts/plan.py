@@ -12,7 +12,8 @@ from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.sky.catalogues import read_table, redshift_kinds, with_positions
 from clusterjax.sky.open_map import open_map
 from clusterjax.sky.reader import MapReader
-from clusterjax.sky.selection import draw_empty_positions
+from clusterjax.sky.selection import AVOIDED, draw_empty_positions
+from clusterjax.sky.units import in_units_of
 from tfds_builders.planning import NUMBERS, Selection, assign_splits, check_splits, empty_rows
 
 _TYPE_NAMES = ("object_type", "label", "class", "type")  # of the catalogue's column, if it has one
@@ -29,16 +30,16 @@ def expand(maps: Sequence[str]) -> tuple[str, ...]:
     return tuple(files)
 
 
-def open_entry(name: str, bands: Sequence[str] | None = None) -> MapReader:
-    """The map of one entry of ``config.data.maps``: a path, or one a band joined by ``+``."""
-    return open_map(name.split("+"), bands=bands)
+def open_entry(name: str, bands: Sequence[str] | None = None, units: str = "") -> MapReader:
+    """The map of one entry of ``config.data.maps``: a path, or one a band joined by ``+``; in ``units``."""
+    return in_units_of(open_map(name.split("+"), bands=bands), units)
 
 
 def open_alike(maps: Sequence[str]) -> list[MapReader]:
-    """All maps of a data set. Raises :class:`InputError` for one of other bands or pixels than the first."""
+    """All maps of a data set, in the first one's units. Raises InputError for other bands or pixels than its."""
     readers: list[MapReader] = []
     for name in maps:
-        sky = open_entry(name, readers[0].bands if readers else None)
+        sky = open_entry(name, *((readers[0].bands, readers[0].units) if readers else ()))
         if readers and abs(sky.pixel_scale_arcsec / readers[0].pixel_scale_arcsec - 1) > 0.01:
             raise InputError(
                 f'{name} has {sky.pixel_scale_arcsec:.3f}" pixels, {maps[0]} has '
@@ -87,6 +88,7 @@ def read_objects(path: str) -> Table:
 def plan_map(sky: MapReader, objects: Table, selection: Selection, number: int) -> Table:
     """The cutouts of map ``number``: a row each with its split. Those that would reach into another are left out."""
     known = objects[sky.contains(objects["ra_deg"], objects["dec_deg"])]
+    known = known[known["object_type"] != AVOIDED]
     rng = np.random.default_rng([selection.seed, number])
     count = round(selection.random_per_object * len(known))
     ra, dec = draw_empty_positions(
@@ -106,6 +108,8 @@ def plan_map(sky: MapReader, objects: Table, selection: Selection, number: int) 
 
 def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Table, MapReader]:
     """All cutouts of all maps, and the first map: bands, units and scale of the data set are its own.
+
+    Others are converted to its units.
 
     Raises :class:`InputError` for maps of other bands or pixels than the first, and for a split without
     cutouts of both kinds.

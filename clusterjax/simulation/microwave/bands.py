@@ -12,6 +12,7 @@ from jaxtyping import Float
 from clusterjax.errors import InputError
 from clusterjax.simulation.cosmology import Values
 from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.sky.units import conversion_factors
 
 PIXEL_SCALE_ARCMIN = 0.5
 UNITS = "uK_CMB"
@@ -67,9 +68,12 @@ def _x(frequency_ghz):
     return _H_OVER_K * np.asarray(frequency_ghz) / T_CMB_K
 
 
-def uk_per_unit(units: str) -> float | None:
-    """µK of the CMB in a unit of maps; None for any other unit than K and µK."""
-    return {"uk_cmb": 1.0, "uk": 1.0, "k_cmb": 1e6, "k": 1e6}.get(units.strip().lower())
+def uk_per_unit(units: str) -> float:
+    """µK of the CMB in a unit of maps. Raises :class:`InputError` for others than K and µK."""
+    factors = conversion_factors(units, UNITS, bands=("f150",), pixel_scale_arcsec=PIXEL_SCALE_ARCMIN * 60)
+    if factors is None:
+        raise InputError(f"the map is in {units or 'unknown units'}; it must be in K_CMB or uK_CMB")
+    return float(factors[0])
 
 
 def microwave_sky_of(bands: Sequence[str]) -> MicrowaveSky | None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from clusterjax import __version__
 from clusterjax.errors import InputError
 from clusterjax.sky.surveys.cache import writing_to
+from clusterjax.writing import write_text
 
 _CHUNK = 1 << 16
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -88,7 +89,7 @@ def _receive(response, partial, note, begun: int, url: str, max_bytes: int, stop
     with writing_to(partial.parent):
         stream = partial.open("ab" if resumed else "wb")
         if validator and resumable and not validator.startswith("W/"):  # a weak one may be of other bytes
-            note.write_text(json.dumps({"url": url, "validator": validator}))
+            write_text(note, json.dumps({"url": url, "validator": validator}))
         else:
             note.unlink(missing_ok=True)
     name = urllib.parse.unquote(url.rsplit("/", 1)[-1])[:40]
