@@ -13,6 +13,7 @@ import pathlib
 from clusterjax.errors import InputError
 
 VARIABLE = "CLUSTERJAX_LIMITS"
+_BLOCK_BYTES = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,9 @@ def read_unpacked(path: pathlib.Path, name: str) -> bytes:
     with path.open("rb") as stream:
         packed = stream.peek(2)[:2] == b"\x1f\x8b"
         with gzip.open(stream) if packed else stream as content:
-            found = content.read(getattr(limits(), name) + 1)
+            # In blocks, for a file sets memory aside for as much as is asked for.
+            found, limit = bytearray(), getattr(limits(), name)
+            while len(found) <= limit and (block := content.read(_BLOCK_BYTES)):
+                found += block
     check_limit(name, len(found), path)
-    return found
+    return bytes(found)

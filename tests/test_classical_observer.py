@@ -30,7 +30,7 @@ def test_real_maps_are_filtered_as_their_bands_and_unit_say():
         info=SimpleNamespace(
             metadata={"input_kind": "sky", "bands": ["143"], "units": "K_CMB", "pixel_scale_arcsec": 30.0},
             features={"label": SimpleNamespace(num_classes=2, names=["other", "cluster"])},
-            splits={"train": None},
+            splits={"train": SimpleNamespace(filepaths=[], shard_lengths=[])},
         ),
         builder_config=SimpleNamespace(),
         as_data_source=lambda split: [

@@ -150,7 +150,7 @@ class PlacedCutouts(CarefulBuild):
         if split == "train":
             self.info.metadata.update(sample.statistics(self.builder_config.bands))
         if split == SPLITS[-1]:
-            note_leak(self.info.metadata, self._levels)
+            note_leak(self.info.metadata, self._levels, "position, depth and the level at the border")
 
     def beam_work(self) -> list[Work]:
         config = dataclasses.replace(self.builder_config, rows=None)

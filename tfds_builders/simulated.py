@@ -16,7 +16,6 @@ from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.knobs import XRAY_CLUSTERS
 from clusterjax.simulation.skies import Sky, simulation_of
-from tfds_builders.border_levels import border_levels
 from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
 from tfds_builders.leak_check import Levels, note_leak
 from tfds_builders.on_beam import Work
@@ -189,12 +188,12 @@ class SimulatedCutouts(CarefulBuild):
             step = max(self.builder_config.stored_size**2 // 64**2, 1)  # of large cutouts, evenly spaced pixels
             pixels = images.reshape(len(images), -1, images.shape[-1])[:, ::step]
             self.info.metadata["band_statistics"] = fit_band_statistics(pixels, bands).to_dict()
+        # Position alone: depth is the same everywhere, and a sky drawn for one cutout has no level but its object's.
         self._levels[split] = [
-            ([example["ra_deg"], example["dec_deg"], *border], example["object_type"] in _OBJECTS)
-            for example, border in zip(sample, border_levels(images), strict=True)
+            ([example["ra_deg"], example["dec_deg"]], example["object_type"] in _OBJECTS) for example in sample
         ]
         if split == "test":
-            note_leak(self.info.metadata, self._levels)
+            note_leak(self.info.metadata, self._levels, "right ascension and declination")
 
     def beam_work(self) -> list[Work]:
         config = self.builder_config
