@@ -33,7 +33,7 @@ from clusterjax.parallel import make_mesh
         ("--config.training.class_weights=3", "use a dict"),
         ("--config.optim.name=adm", "config.optim.name='adm' is unknown; use one of 'adam'"),
         ("--job=dance", "dance"),
-        ("--checkpoint=nowhere", "--checkpoint goes with --job=evaluate, explain, scan or export"),
+        ("--checkpoint=nowhere", "--checkpoint goes with --job=evaluate, explain, scan, inject or export"),
         ("stray", "unexpected arguments ['stray']"),
         ("--workdir=/dev/null/run", "workdir /dev/null/run is not writable"),
     ],

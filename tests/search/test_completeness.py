@@ -111,6 +111,21 @@ def test_mass_limits_invert_the_probability_and_their_errors_are_those_of_draws(
     assert np.isnan(model.mass_limit(0.99, redshift)[0]).all()  # more than there ever is
 
 
+def test_the_error_of_a_mass_limit_is_its_change_with_each_parameter(model):
+    for index in range(len(model.parameters)):
+        unit = np.zeros(len(model.parameters))
+        unit[index] = 1e-4
+        alone = dataclasses.replace(model, covariance=np.outer(unit, unit))
+        _, error = alone.mass_limit(0.9, np.array([0.3, 1.0]), 1.3)
+        low, high = (
+            dataclasses.replace(model, parameters=model.parameters + sign * unit).mass_limit(
+                0.9, np.array([0.3, 1.0]), 1.3
+            )[0]
+            for sign in (-1, 1)
+        )
+        np.testing.assert_allclose(error, np.abs(high - low) / 2, rtol=1e-3)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.floats(-2, 2), min_size=2, max_size=2),

@@ -36,6 +36,7 @@ def test_a_map_of_two_depths_with_a_hole():
     depth, median = make_noise_map(sky, grid, np.isfinite(grid.score))
     left, right = (depth.at(*sky.pixel_to_sky(np.array([200.0]), np.array([column])))[0] for column in (50.0, 200.0))
     assert right / left == pytest.approx(3, rel=0.06)
+    assert right == pytest.approx(1, rel=0.06)  # relative to the median
     assert median[0] == pytest.approx(3, rel=0.06)  # of the larger part
     assert np.isnan(depth.at(*sky.pixel_to_sky(30.0, 30.0)))  # in the hole
     assert np.isnan(depth.at(120.0, -40.0))  # off the map
