@@ -1,11 +1,13 @@
 """The vetting page as a file: what is in it, and that no name can become a program."""
 
 import base64
+import fnmatch
 import hashlib
 import html.parser
 import io
 import json
 import re
+import tomllib
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from PIL import Image
 
 from clusterjax.data.votes.verdicts import table_hash
 from clusterjax.errors import InputError
-from clusterjax.report.vetting import Pictures, VettingPage, write_vetting_page
+from clusterjax.report.vetting import _FOLDER, _SCRIPTS, Pictures, VettingPage, _address, write_vetting_page
 
 
 class Parsed(html.parser.HTMLParser):
@@ -96,8 +98,6 @@ def test_pictures_are_upright_and_true(page):
     assert [row[3] is None for row in images] == [False] * 3 + [True] * 17
     gradient = np.zeros((1, 32, 32, 3), np.uint8)
     gradient[0] = np.arange(0, 256, 8)[:, None, None]
-    from clusterjax.report.vetting import _address
-
     for exact, tolerance in ((True, 0), (False, 8)):
         address = _address(Pictures("x", gradient, exact=exact), 0)
         assert address.startswith("data:image/webp;base64,")
@@ -133,12 +133,18 @@ def test_a_page_that_cannot_be_written(tmp_path):
 
 
 def test_scripts_are_strict_and_short():
-    """As long as files of the project may be; package data, so that they come with a wheel."""
-    from clusterjax.report.vetting import _FOLDER, _SCRIPTS
-
+    """As long as files of the project may be."""
     for name in _SCRIPTS:
         text = (_FOLDER / name).read_text("utf-8")
         assert text.startswith('"use strict";')
         assert text.count("\n") < 250
         assert max(map(len, text.splitlines())) <= 120
         assert not re.search(r"\b(eval|document\.write|outerHTML|insertAdjacentHTML)\b", text)
+
+
+def test_what_the_page_is_made_of_comes_with_a_wheel():
+    settings = tomllib.loads((_FOLDER.parents[1] / "pyproject.toml").read_text("utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["clusterjax"]
+    for name in (*_SCRIPTS, "vetting.css", "vetting.html", "style.html"):
+        assert (_FOLDER / name).is_file()
+        assert any(fnmatch.fnmatch(f"report/{name}", pattern) for pattern in patterns), name
