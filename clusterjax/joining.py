@@ -15,6 +15,7 @@ _ENVIRONMENT = {
 }
 # After clusterjax.watching has had its chance to say the same in one line; hosts go to their end together.
 _HEARTBEAT_TIMEOUT_S, _SHUTDOWN_TIMEOUT_S = 50, 60
+_PATIENT = "--xla_cpu_collective_timeout_seconds=3600 --xla_cpu_collective_call_terminate_timeout_seconds=3600"
 
 
 def find_hosts(coordinator: str | None, num_hosts: int | None, host_index: int | None) -> tuple[str, int, int] | None:
@@ -58,6 +59,9 @@ def initialise_distributed(
     Raises InputError where a part is missing, nothing is found, or the hosts do not meet within ``timeout_s`` seconds.
     """
     hosts = find_hosts(coordinator, num_hosts, host_index)
+    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+        # Else a host whose compilation takes half a minute longer than another's ends both; XLA reads it at its start.
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_PATIENT}".strip()
     jax.config.update("jax_enable_preemption_service", False)  # or it takes SIGTERM from the training loop
     parts: dict = {}
     if hosts is not None:

@@ -127,12 +127,13 @@ def main(argv: Sequence[str]) -> None:
     from clusterjax import hosts, jobs  # import jax: only now, so that --help and a mistake in the config are quick
 
     if _DISTRIBUTED.value:
-        from clusterjax import joining, watching
+        from clusterjax import joining, parallel, watching
 
         joining.initialise_distributed(
             _COORDINATOR.value, _NUM_HOSTS.value, _HOST_INDEX.value, timeout_s=_HOSTS_TIMEOUT.value
         )
         watching.start()
+        parallel.connect()
     elif any(value is not None for value in (_COORDINATOR.value, _NUM_HOSTS.value, _HOST_INDEX.value)):
         raise InputError("--coordinator, --num_hosts and --host_index need --distributed")
     if _JOB.value in _OF_RUNS:

@@ -1,6 +1,7 @@
 """One mesh, two shardings: everything that changes is replicated, batches are split along their first axis."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -15,6 +16,14 @@ def make_mesh(devices=None) -> Mesh:
     devices = sorted(devices, key=lambda device: (device.process_index, device.id))
     # Auto axes: Explicit, jax's default, breaks integer-label losses and gathers of windows.
     return Mesh(np.asarray(devices), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def connect() -> None:
+    """Use the devices of all hosts together once, while all are there: CPUs of different hosts are connected at the
+    first use, within half a minute or not at all, and later one host may compile for longer than another."""
+    mesh = make_mesh()
+    ones = to_global({"": np.ones(len(mesh.local_devices), np.float32)}, mesh)[""]
+    jax.jit(jnp.sum, out_shardings=replicated(mesh))(ones).block_until_ready()
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
