@@ -16,7 +16,13 @@ def test_tensorflow_is_not_installed():
     assert not {name for name in names if name in ("tensorflow", "tensorflow-cpu", "tf-nightly", "tensorflow-intel")}
 
 
-@pytest.mark.parametrize(XX)
+@pytest.mark.parametrize(
+    "module",
+    [
+        "clusterjax", "clusterjax.cli", "clusterjax.config_files", "clusterjax.networks", "clusterjax.sky.fits",
+        "clusterjax.simulation.infrared.cutouts", "clusterjax.config",
+    ],
+)  # fmt: skip
 def test_imports_without_jax(module):
     code = f"import sys, {module}; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
