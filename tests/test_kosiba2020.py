@@ -131,7 +131,7 @@ def test_the_sweep_goes_on_where_it_was(tmp_path, monkeypatch):
         if job == "evaluate" and not workdir.exists():
             write_run(workdir, 2, num_classes=2 if config.data.binary else 5)
         if job == "cross_validate":
-            (workdir / "cross_validation").mkdir(parents=True)
+            (workdir / "cross_validation").mkdir(parents=True, exist_ok=True)
             (workdir / "cross_validation" / "folds.fits").touch()
 
     monkeypatch.setattr(program, "run", pretend)
