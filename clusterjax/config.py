@@ -110,7 +110,7 @@ class DataConfig:
     # labelled_images only; of kosiba2020, the archive itself
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
     crop_pixels: int | None = None  # of each image's middle that are kept, a side, before any resampling; None: all
-    # Pixels a side that images are resampled to, of simulated xray_optical_cutouts too; None: as the first image is
+    # Pixels a side that images are resampled to, of xray_optical_cutouts too; None: as the first image is
     image_size: int | None = None
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2

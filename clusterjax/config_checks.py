@@ -182,6 +182,11 @@ def _check_together(config: ExperimentConfig) -> None:
             f"config.data.labels={config.data.labels!r} goes with the simulated data of "
             "config.data.builder='xray_optical_cutouts'; use 'experts'"
         )
+    if config.data.image_size is not None and config.data.builder not in ("labelled_images", "xray_optical_cutouts"):
+        raise InputError(
+            f"config.data.image_size={config.data.image_size!r} goes with config.data.builder='labelled_images' or "
+            "'xray_optical_cutouts'; use config.data.simulated_size, or input_size"
+        )
     _check_ranges(config.xray_optical)
     if config.sky is not None:
         _check_fractions(config.data.object_fractions, config.sky.object_types)

@@ -147,6 +147,7 @@ def test_six_channels_and_raw_ones(folder):
     [
         ({"data.labels": "friends"}, "config.data.labels='friends' is unknown; use one of 'experts'"),
         ({"data.labels": "volunteers", "data.builder": "ir_cutouts"}, "goes with the simulated data of"),
+        ({"data.image_size": 64, "data.builder": "map_cutouts"}, "config.data.image_size=64 goes with"),
         ({"xray_optical.exposure_ks": 0.0}, "config.xray_optical.exposure_ks=0.0 must be above 0"),
         ({"xray_optical.blended": 1.5}, "must lie within"),
         ({"xray_optical.flux_min_cgs": 1e-11}, "flux_min_cgs=1e-11 must be below flux_max_cgs=1e-12"),
@@ -238,8 +239,17 @@ def test_the_published_archive(folder, archive):
 def test_five_classes_and_channels_of_the_archive(folder, archive):
     config = kosiba(folder, archive, binary=False, archive_channels=("zero", "xray", "optical"))
     config.xray_optical.channels = ("optical", "xray_red")
+    names = {builder_of(config).info.full_name}
+    config.data.image_size = 36
+    small = builder_of(config)
+    assert small.info.features["image"].shape == (36, 36, 2)
+    config.data.image_size = None
     builder = builder_of(config)
+    assert names == {builder.info.full_name} != {small.info.full_name}
     builder.download_and_prepare()
+    small.download_and_prepare()
+    expected = Image.fromarray(png(101)[1][..., 2]).resize((36, 36), Image.Resampling.BILINEAR)
+    assert np.abs(open_source(small, "test")[1]["image"][..., 0].astype(int) - np.array(expected)).max() <= 1
     assert tuple(builder.info.features["label"].names) == XRAY_CLASSES
     source = open_source(builder, "test")
     for i in range(5):

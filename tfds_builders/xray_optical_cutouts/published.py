@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from clusterjax.config import DataConfig
+from clusterjax.data.resize import resize_picture
 from clusterjax.errors import InputError
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.knobs import XRAY_CLASSES, XrayOpticalSky
@@ -42,6 +43,7 @@ class PublishedConfig(tfds.core.BuilderConfig):
     archive: str = ""
     archive_channels: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    image_size: int = SIZE
     binary: bool = True
     entries: tuple[Entry, ...] = dataclasses.field(default=(), repr=False)
 
@@ -55,7 +57,7 @@ class PublishedCutouts(CarefulBuild):
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
-        shape = (SIZE, SIZE, len(config.channels))
+        shape = (config.image_size, config.image_size, len(config.channels))
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
@@ -74,7 +76,7 @@ class PublishedCutouts(CarefulBuild):
             metadata=tfds.core.MetadataDict(
                 {
                     "bands": list(config.channels),
-                    "pixel_scale_arcsec": PIXEL_ARCSEC,
+                    "pixel_scale_arcsec": PIXEL_ARCSEC * SIZE / config.image_size,
                     "positive_class": POSITIVE_TYPE if config.binary else None,
                     "units": "",
                     "input_kind": "images",
@@ -90,11 +92,13 @@ class PublishedCutouts(CarefulBuild):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         config = self.builder_config
         chosen = [(index, entry) for index, entry in enumerate(config.entries) if entry.split == split]
-        sample = PixelSample(len(chosen), SIZE)
+        sample = PixelSample(len(chosen), config.image_size)
         with KosibaArchive(config.archive) as archive:
             for index, entry in tqdm(chosen, desc=f"Reading {split}", unit=" images", dynamic_ncols=True):
                 member = entry.path.as_posix()
                 image = _rearrange(archive.image(member), config, member)
+                if config.image_size != SIZE:
+                    image = resize_picture(image, config.image_size)
                 if split == "train":
                     sample.add(image.astype(np.float32))
                 label = POSITIVE_TYPE if entry.label in _CLUSTERS else LABELS[0]
@@ -113,7 +117,7 @@ class PublishedCutouts(CarefulBuild):
 
     def estimated_bytes(self) -> int:
         config = self.builder_config
-        return len(config.entries) * (SIZE**2 * len(config.channels) + 1000)
+        return len(config.entries) * (config.image_size**2 * len(config.channels) + 1000)
 
 
 def _rearrange(pixels: np.ndarray, config: PublishedConfig, member: str) -> np.ndarray:
@@ -147,12 +151,15 @@ def make_published_builder(builder_class: type, config: DataConfig, sky: XrayOpt
         archive=str(path),
         archive_channels=archive_channels,
         channels=channels,
+        image_size=config.image_size or SIZE,
         binary=config.binary,
         entries=entries,
         description="X-ray + optical images of X-CLASS candidates, classified by experts (Kosiba et al. 2020)",
     )
     listing = [(e.path.as_posix(), e.label, e.split) for e in entries]
-    content = [archive_channels, channels, config.binary, listing, stat.st_size, stat.st_mtime_ns]
+    content = [archive_channels, channels, config.binary, listing, *stamp]
+    if config.image_size is not None:
+        content.append(config.image_size)
     published.name = f"{SERVICE}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"
     with absl_errors_only():
         return builder_class(config=published, data_dir=config.data_dir)
