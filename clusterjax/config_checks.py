@@ -1,6 +1,7 @@
 """Which values the fields of :mod:`clusterjax.config` may have."""
 
 import dataclasses
+import re
 import types
 import typing
 
@@ -137,10 +138,22 @@ def _check_types(config, path: str) -> None:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
             raise InputError(f"{where}={value!r} is of type {type(value).__name__}; use {names}")
+        _check_elements(value, allowed, where)
         if hint == dict[str, float]:
             for key, number in value.items():
                 if not isinstance(key, str) or not isinstance(number, int | float):
                     raise InputError(f"{where}[{key!r}]={number!r} must be a name and its number")
+
+
+def _check_elements(value, allowed, where: str) -> None:
+    """Of a tuple, each; float takes int."""
+    for kind in allowed:
+        if typing.get_origin(kind) is not tuple or not isinstance(value, tuple):
+            continue
+        element = typing.get_args(kind)[0]
+        for one in value:
+            if not isinstance(one, (int, float) if element is float else element) or isinstance(one, bool):
+                raise InputError(f"{where}={value!r} has {one!r} of type {type(one).__name__}; use {element.__name__}")
 
 
 def _check_together(config: ExperimentConfig) -> None:
@@ -172,6 +185,10 @@ def _check_together(config: ExperimentConfig) -> None:
     for mirror in survey.mirrors:
         if not all(part.startswith("http") for part in mirror.partition("=")[::2]):
             raise InputError(f"config.data.survey.mirrors has {mirror!r}; write https://ONE.ORG=https://OTHER.ORG")
+    # A config is kept in each run's folder and shown in its report.
+    for address in (*survey.mirrors, config.data.images, *config.data.maps, *config.search.images):
+        if re.search(r"://[^/=]*@|[?&](token|key|secret|signature|password)[^=]*=", address, re.IGNORECASE):
+            raise InputError(f"{_hidden(address)} holds a password or a token; leave it out of the config")
     if survey.service and config.data.builder not in ("ir_cutouts", "microwave_cutouts", "xray_optical_cutouts"):
         raise InputError(
             f"config.data.survey.service={survey.service!r} goes with config.data.builder='ir_cutouts' or "
@@ -192,6 +209,11 @@ def _check_together(config: ExperimentConfig) -> None:
         _check_fractions(config.data.object_fractions, config.sky.object_types)
         if config.sky.label_noise and not config.data.binary:
             raise InputError("label_noise flips two classes; set it to 0, or config.data.binary=True")
+
+
+def _hidden(address: str) -> str:
+    """What may be shown of it."""
+    return re.sub(r"//[^/=]*@", "//...@", address.partition("?")[0])
 
 
 def _check_search(search: SearchConfig) -> None:

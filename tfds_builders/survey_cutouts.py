@@ -19,6 +19,7 @@ from clusterjax.errors import InputError
 from clusterjax.sky.open_map import file_stamps
 from clusterjax.sky.surveys.downloads import Downloader, DownloadSettings, ResourceMissing
 from clusterjax.sky.surveys.images import SERVICES, ImageService, image_service, read_cutout, wrong_size
+from clusterjax.writing import replacing
 from tfds_builders.border_levels import border_levels
 from tfds_builders.generation import absl_errors_only
 from tfds_builders.pixel_sample import PixelSample
@@ -136,7 +137,8 @@ def _read(service: ImageService, parts: list, place: tuple[float, float], size: 
 def _write_objects(folder: pathlib.Path, rows: Table) -> None:
     table = Table(rows, copy=True)
     table.add_column(np.arange(len(table)), name="object_id", index=0)
-    table.write(folder / "objects.ecsv", format="ascii.ecsv")
+    with replacing(folder / "objects.ecsv") as partial:
+        table.write(partial, format="ascii.ecsv")
 
 
 def open_downloader(config: SurveyConfig) -> Downloader:

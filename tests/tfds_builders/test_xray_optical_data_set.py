@@ -2,8 +2,10 @@
 
 import csv
 import functools
+import hashlib
 import io
 import itertools
+import json
 import zipfile
 
 import numpy as np
@@ -377,12 +379,23 @@ def test_no_archive(tmp_path):
 
 def test_fetched_once(tmp_path, archive):
     """From a server into the cache, and from there without one."""
-    with LocalServer(lambda asked: Answer(archive.read_bytes())) as server:
+    record = {"files": {"entries": {"Kosiba2020.zip": {"checksum": "md5:" + "0" * 32}}}}
+
+    def respond(asked):
+        return Answer(json.dumps(record).encode() if asked.path.endswith("json") else archive.read_bytes())
+
+    with LocalServer(respond) as server:
         config = kosiba(tmp_path, "")
-        config.data.survey.offline = False
+        config.data.survey.offline, config.data.survey.attempts = False, 1
         config.data.survey.mirrors = (f"https://zenodo.org={server.url}",)
+        with pytest.raises(InputError, match=r"whose md5 is \w+, where 0{32} is published"):
+            builder_of(config)
+        md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+        record["files"]["entries"]["Kosiba2020.zip"] = {"checksum": f"md5:{md5}"}
+        config.data.survey.cache_dir = str(tmp_path / "another")
         name = builder_of(config).info.full_name
-        assert [asked.path for asked in server.asked] == ["/records/7236582/files/Kosiba2020.zip"]
+        paths = ["/records/7236582/export/json", "/records/7236582/files/Kosiba2020.zip"]
+        assert [asked.path for asked in server.asked] == 2 * paths
     config.data.survey.offline = True
     assert builder_of(config).info.full_name == name
 

@@ -21,7 +21,9 @@ from clusterjax.errors import InputError
 from clusterjax.limits import check_limit, limits
 from clusterjax.simulation.knobs import XRAY_CLASSES
 
-URL = "https://zenodo.org/records/7236582/files/Kosiba2020.zip?download=1"
+FILE = "Kosiba2020.zip"
+URL = f"https://zenodo.org/records/7236582/files/{FILE}?download=1"
+RECORD = "https://zenodo.org/records/7236582/export/json"  # has its checksum
 SIZE = 356
 TABLES = {"train": ("train.csv", "train_images"), "test": ("test.csv", "test_images")}
 

@@ -19,6 +19,7 @@ from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.knobs import XRAY_CLASSES, XrayOpticalSky
 from clusterjax.simulation.xray_optical.objects import PIXEL_ARCSEC
 from clusterjax.sky.channels import EIGHT_BIT, IMAGES, arrange, check_channels
+from clusterjax.sky.surveys.contents import checksum_fault
 from clusterjax.sky.surveys.downloads import Downloader
 from tfds_builders.generation import CarefulBuild, absl_errors_only, ordered_key
 from tfds_builders.labelled_images.listing import Entry
@@ -26,7 +27,7 @@ from tfds_builders.labelled_images.splitting import assign_splits
 from tfds_builders.pixel_sample import PixelSample
 from tfds_builders.simulated import LABELS
 from tfds_builders.survey_cutouts import open_downloader
-from tfds_builders.xray_optical_cutouts.archive import SIZE, URL, KosibaArchive
+from tfds_builders.xray_optical_cutouts.archive import FILE, RECORD, SIZE, URL, KosibaArchive
 from tfds_builders.xray_optical_cutouts.channel_order import find_channels
 
 SERVICE = "kosiba2020"
@@ -193,7 +194,17 @@ def _find_archive(config: DataConfig) -> pathlib.Path:
         return path
     downloader: Downloader = open_downloader(config.survey)
     with downloader:
-        return downloader.fetch(URL, "zip")
+        checksum = _published_checksum(downloader)
+        return downloader.fetch(URL, "zip", lambda body: checksum_fault(body, checksum) if checksum else None)
+
+
+def _published_checksum(downloader: Downloader) -> str | None:
+    """As Zenodo's record has it, 'md5:...'; None where the record cannot be had."""
+    try:
+        record = json.loads(downloader.fetch(RECORD).read_text())
+        return str(record["files"]["entries"][FILE]["checksum"])
+    except (InputError, ValueError, KeyError, TypeError):
+        return None
 
 
 @functools.lru_cache(maxsize=2)

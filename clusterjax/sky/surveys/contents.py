@@ -1,6 +1,7 @@
 """Is a body what was asked for, and all of it? And archives, read without trust."""
 
 import gzip
+import hashlib
 import html
 import pathlib
 import re
@@ -49,6 +50,14 @@ def fault(path: pathlib.Path, kind: str) -> str | None:
             return f"no VOTable but {_beginning(head)}"
         return None if tail.rstrip().endswith(b"</VOTABLE>") else "a truncated VOTable"
     return None
+
+
+def checksum_fault(path: pathlib.Path, checksum: str) -> str | None:
+    """What is wrong with a file of which ``checksum``, as in 'md5:0123...', is published; None if it is that one."""
+    kind, _, expected = checksum.lower().partition(":")
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, kind.replace("-", "")).hexdigest()
+    return None if found == expected else f"a body whose {kind} is {found}, where {expected} is published"
 
 
 def _title(head: bytes) -> str:
