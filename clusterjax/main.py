@@ -98,6 +98,7 @@ _SIGTERM_STATUS = flags.DEFINE_integer(
 
 USAGE_ERROR = 2
 _WITH_CHECKPOINT = ("evaluate", "explain", "scan", "inject", "export", "pack")
+_ONE_OF_THEM = f"{', '.join(_WITH_CHECKPOINT[:-1])} or {_WITH_CHECKPOINT[-1]}"
 _WITH_MAPS = ("scan", "inject")
 
 
@@ -115,7 +116,7 @@ def main(argv: Sequence[str]) -> None:
         raise InputError("--checkpoint and --network both name a network; give one of them")
     checkpoint = _NETWORK.value if _CHECKPOINT.value is None else _CHECKPOINT.value
     if checkpoint is not None and _JOB.value not in _WITH_CHECKPOINT:
-        raise InputError(f"--checkpoint goes with --job={', '.join(_WITH_CHECKPOINT)}, not --job={_JOB.value}")
+        raise InputError(f"--checkpoint goes with --job={_ONE_OF_THEM}, not --job={_JOB.value}")
     images = (*argv[1:], *(_MAP.value or ())) if _JOB.value in _WITH_MAPS else tuple(_MAP.value or ())
     if _CONFIG.value is not None:
         from clusterjax.config import SweepConfig
@@ -148,8 +149,7 @@ def main(argv: Sequence[str]) -> None:
     _check_remote(config)
     if config is None and checkpoint is None and not images:
         raise InputError(
-            f"give --config=configs/NAME.py, or --checkpoint=PATH with --job={', '.join(_WITH_CHECKPOINT)}, or a map "
-            "to scan"
+            f"give --config=configs/NAME.py, or --checkpoint=PATH with --job={_ONE_OF_THEM}, or a map to scan"
         )
     if config is not None and hasattr(config, "experiments"):
         if checkpoint or images or _CATALOGUE.value:

@@ -33,7 +33,7 @@ from clusterjax.parallel import make_mesh
         ("--config.training.class_weights=3", "use a dict"),
         ("--config.optim.name=adm", "config.optim.name='adm' is unknown; use one of 'adam'"),
         ("--job=dance", "dance"),
-        ("--checkpoint=nowhere", "--checkpoint goes with --job=evaluate, explain, scan, inject or export"),
+        ("--checkpoint=nowhere", "--checkpoint goes with --job=evaluate, explain, scan, inject, export or pack"),
         ("stray", "unexpected arguments ['stray']"),
         ("--workdir=/dev/null/run", "workdir /dev/null/run is not writable"),
     ],
@@ -51,7 +51,10 @@ def test_mistakes_on_the_command_line(argument, message, finished_run, tiny_conf
 def test_config_file_that_is_not_there(config, run_program):
     result = run_program(f"--config={config}")
     assert result.returncode == 2
-    assert result.stderr.strip() == f"error: config file {config} does not exist; the shipped ones are in configs/"
+    assert (
+        result.stderr.strip()
+        == f"error: config file {config} does not exist; clusterjax configs lists the shipped ones"
+    )
 
 
 def test_config_file_with_a_mistake(tmp_path, run_program):
