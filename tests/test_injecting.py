@@ -14,7 +14,7 @@ from clusterjax import SelectionFunction
 from clusterjax.config import ExperimentConfig, InjectionConfig, SearchConfig
 from clusterjax.errors import InputError
 from clusterjax.jobs.finders import filter_finder, knobs_of
-from clusterjax.jobs.injecting import _injector, inject
+from clusterjax.jobs.injecting import _control_maps, _injector, inject
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.session import Session
 from clusterjax.parallel import make_mesh
@@ -92,6 +92,18 @@ def test_whose_clusters_go_into_which_map():
     assert knobs_of(config, sky_map(("143",), 60.0, "K_CMB")).survey == "planck"
     with pytest.raises(InputError, match="no simulated cluster can be put into a map with the bands f150: they must"):
         knobs_of(config, sky_map(("f150",), 30.0, "uK_CMB"))
+
+
+def test_every_finder_gets_the_same_maps_without_clusters():
+    config = ExperimentConfig(search=SearchConfig(map_size=64), inject=InjectionConfig(control_maps=2))
+    (control,) = _control_maps(config, MicrowaveSky(), sky_map(("f090", "f150", "f220"), 30.0, "uK_CMB"))
+    first, again = ([make().data for make in control.makers] for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first[0], first[1])
+    config.search.images = ("map.fits",)
+    real = sky_map(("143",), 60.0, "K_CMB")
+    (control,) = _control_maps(config, MicrowaveSky(survey="planck"), real)
+    np.testing.assert_array_equal(control.makers[0]().data, -real.data)
 
 
 def searched(knobs, config, sky):

@@ -1,6 +1,7 @@
 """The job inject: the selection function of the scan, by simulated clusters put into its map."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import shutil
@@ -143,7 +144,7 @@ def _control_maps(config: ExperimentConfig, knobs: InfraredSky | MicrowaveSky, s
     """
     search, simulation = config.search, simulation_of(knobs)
     if search.images and isinstance(knobs, MicrowaveSky):
-        return [Control("the map upside down", [dataclasses.replace(sky, data=-sky.data)])]
+        return [Control("the map upside down", [lambda: dataclasses.replace(sky, data=-sky.data)])]
     if not config.inject.control_maps:
         return []
     shape = (search.map_size,) * 2
@@ -155,4 +156,4 @@ def _control_maps(config: ExperimentConfig, knobs: InfraredSky | MicrowaveSky, s
         )[0]  # fmt: skip
 
     kind = "simulated sky without clusters" + (", not of this map" if search.images else "")
-    return [Control(kind, map(draw, range(config.inject.control_maps)))]
+    return [Control(kind, [functools.partial(draw, number) for number in range(config.inject.control_maps)])]

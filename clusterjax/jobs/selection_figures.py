@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from astropy.table import Table
@@ -25,10 +25,10 @@ _HIGHEST_QUANTILE = 0.9  # of the detections of injected clusters: thresholds be
 
 @dataclasses.dataclass(frozen=True)
 class Control:
-    """Maps without clusters, of one ``kind`` in words."""
+    """Maps without clusters, of one ``kind`` in words, each made when it is asked for, for each finder anew."""
 
     kind: str
-    maps: Iterable[SkyMap]
+    makers: Sequence[Callable[[], SkyMap]]
 
 
 def make_selection(
@@ -102,7 +102,7 @@ def _cuts(finder: Finder, height: np.ndarray, cut: float, number: int) -> np.nda
 def _impure(
     finder: Finder, control: Control, cuts: np.ndarray, models: Sequence[CompletenessModel], config: ExperimentConfig
 ) -> dict[str, Table]:
-    heights, area = false_log_odds(finder, [finder.score(one) for one in control.maps])
+    heights, area = false_log_odds(finder, [finder.score(make()) for make in control.makers])
     contamination = contamination_table(heights, area, cuts)
     mass, redshift, density = cluster_cells()
     purity = purity_table(

@@ -129,5 +129,6 @@ def plot_offsets(selections: Mapping[str, SelectionFunction], *, theme: Theme) -
         axes.plot(r, stats.rayleigh(scale=sigma).pdf(r), color=colours[name], linewidth=1, linestyle=":",
                   label=f"Rayleigh, σ = {sigma:.2f}′")  # fmt: skip
     axes.set(xlabel="distance from the truth [arcmin]", ylabel="probability per arcmin", xlim=(0, None))
-    axes.legend(loc="best")
+    if axes.get_legend_handles_labels()[0]:  # else nothing was found
+        axes.legend(loc="best")
     return figure
