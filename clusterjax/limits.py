@@ -72,7 +72,7 @@ def read_unpacked(path: pathlib.Path, name: str) -> bytes:
         with gzip.open(stream) if packed else stream as content:
             # In blocks, for a file sets memory aside for as much as is asked for.
             found, limit = bytearray(), getattr(limits(), name)
-            while len(found) <= limit and (block := content.read(_BLOCK_BYTES)):
+            while block := content.read(min(_BLOCK_BYTES, limit + 1 - len(found))):
                 found += block
     check_limit(name, len(found), path)
     return bytes(found)

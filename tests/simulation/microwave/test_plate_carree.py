@@ -1,5 +1,6 @@
 """Plate-carrée maps far from the equator: on the sky they are as isotropic as flat ones, without a seam."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -10,6 +11,7 @@ from astropy.table import Table
 from clusterjax.simulation.haloes import cluster_density_per_deg2
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave import spectra
+from clusterjax.simulation.microwave.bands import survey_of
 from clusterjax.simulation.microwave.filters import cluster_snr, matched_filter
 from clusterjax.simulation.microwave.flat_sky import GaussianField
 from clusterjax.simulation.microwave.maps import simulate_map
@@ -161,19 +163,14 @@ def test_sources_of_a_far_map_are_round(far_map):
 
 
 @pytest.mark.slow
-def test_one_map_from_the_south_to_the_north_of_acts():
-    """Dec -63 to +23 in one piece, at three depths: the filter's noise is 1 in every ten degrees."""
-    for survey in ("act_dr5", "act_dr6", "planck"):
-        sky = MicrowaveSky(survey=survey, radio_n10=1e-9)
-        sky_map, truth = simulate_map(
-            sky, seed=0, shape=(10320, 160), ra_deg=0.0, dec_deg=-20.0, projection="CAR", cluster_boost=1e-6
-        )
-        corners = sky_map.pixel_to_sky(np.array([-0.5, 10319.5]), np.zeros(2))[1]
-        np.testing.assert_allclose(corners, [-63, 23], atol=1e-6)
-        snr = cluster_snr(sky, sky_map, tsz_painted=True)
-        spread = [np.nanstd(part) for part in np.array_split(snr, 8)]
-        np.testing.assert_allclose(spread, 1, atol=0.1)
-        assert len(truth) > 0
+@pytest.mark.parametrize(("survey", "tolerance"), [("act_dr5", 0.06), ("act_dr6", 0.06), ("planck", 0.12)])
+def test_one_map_from_the_south_to_the_north_of_acts(survey, tolerance):
+    """Dec -63 to +23 in one piece: the filter's noise is 1 in every ten degrees. A beam of Planck's holds 200 pixels."""
+    sky, shape = MicrowaveSky(survey=survey, radio_n10=1e-9), (10320, 128)
+    sky_map = gaussian_map(sky, shape, -20.0, 0)
+    np.testing.assert_allclose(sky_map.pixel_to_sky(np.array([-0.5, 10319.5]), np.zeros(2))[1], [-63, 23], atol=1e-6)
+    snr = cluster_snr(sky, dataclasses.replace(sky_map, bands=survey_of(sky).bands), tsz_painted=False)
+    np.testing.assert_allclose([np.nanstd(part) for part in np.array_split(snr, 8)], 1, atol=tolerance)
 
 
 def test_a_far_map_as_files(tmp_path, capsys):
