@@ -64,9 +64,14 @@ def main() -> None:
         rows.append(read_table(workdir / "evaluation" / "headline.ecsv")[:2])
     for index, name in enumerate(("network", rows[0]["observer"][1])):
         values = {figure: [float(row[figure][index]) for row in rows] for figure in FIGURES}
-        print(f"{name:16s}" + "  ".join(f"{k} {np.mean(v):.4f} ± {np.std(v, ddof=1):.4f}" for k, v in values.items()))
+        print(f"{name:16s}" + "  ".join(f"{figure} {_mean_and_spread(numbers)}" for figure, numbers in values.items()))
     if args.maps:
         scan_maps(args, module.get_config(variant), workdirs)
+
+
+def _mean_and_spread(numbers: list[float]) -> str:
+    mean = f"{np.mean(numbers):.4f}"
+    return f"{mean} ± {np.std(numbers, ddof=1):.4f}" if len(numbers) > 1 else mean
 
 
 def scan_maps(args, config: ExperimentConfig, workdirs: list[pathlib.Path]) -> None:

@@ -1,11 +1,14 @@
 """Images a second of every network, forward and in training, beside PyTorch's: in turns, in one run.
 
     python benchmarks/models.py --size 64 --torch_python /path/to/python/with/torch
+    python benchmarks/models.py kosiba_cn --size 356 --batch_size 10 --torch_python ...
+    python benchmarks/models.py mobilenet_v1 --size 224 --batch_size 20 --torch_python ...
 
 PyTorch (channels_last; with ``--torch_compile`` also compiled) runs in a process of its own, of ``--torch_python``,
 which needs torch, torchvision and timm; while one side is timed the other waits. Figures are medians of ``--repeats``
 rounds, ratios are time / PyTorch's time. Aim on 2 cores, training: 1.15 at most at 64 px; 1.5 at most and 1.2 in the
-median at 224 px; forward 1.0 in the median, 1.2 at most.
+median at 224 px; forward 1.0 in the median, 1.2 at most. The last two are Kosiba et al. (2020)'s networks, with their
+sizes and batches (aim in training: 1.2 on a CPU, 1.0 on a GPU).
 """
 
 import argparse

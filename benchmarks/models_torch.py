@@ -56,6 +56,17 @@ def plain_network(name: str, num_bands: int, padding: int, pool: int | None, hid
     return torch.nn.Sequential(*layers, torch.nn.Linear(num_in, 2))
 
 
+def kosiba_cn(num_bands: int, size: int) -> torch.nn.Module:
+    """The custom network of Kosiba et al. (2020) as Keras lays it out: pooling with padding SAME, dropout 0.65."""
+    layers, num_in = [], num_bands
+    for width in (64, 32, 32, 32, 32, 32):
+        layers += [torch.nn.Conv2d(num_in, width, 3, padding=1), torch.nn.ReLU(inplace=True)]
+        layers.append(torch.nn.MaxPool2d(2, ceil_mode=True))
+        num_in, size = width, -(-size // 2)
+    layers += [torch.nn.Flatten(), torch.nn.Linear(num_in * size**2, 256), torch.nn.ReLU(inplace=True)]
+    return torch.nn.Sequential(*layers, torch.nn.Dropout(0.65), torch.nn.Linear(256, 2))
+
+
 class Timed:
     """A network, a batch and an optimizer on the best device there is."""
 
@@ -77,7 +88,9 @@ class Timed:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.size, self.batch_size = size, batch_size
         library, theirs = NETWORKS.get(name, ("plain", name))
-        if library == "plain":
+        if name == "kosiba_cn":
+            model = kosiba_cn(num_bands, size)
+        elif library == "plain":
             model = plain_network(name, num_bands, 1 if padding == "SAME" else 0, pool, hidden)
         elif library == "timm":
             extra = {"img_size": size} if theirs.startswith("vit") else {}

@@ -2,20 +2,22 @@
 
 Two towers meet in :mod:`clusterjax.jobs`: the sky (``sky``, ``simulation``, ``search``) knows no learning, and learning
 (``models``, ``data``, ``training``) knows no sky. Importing this package imports nothing else;
-:class:`clusterjax.Classifier`, a trained network for use in Python, is imported when it is asked for.
+:class:`clusterjax.Classifier`, a trained network for use in Python, and :class:`clusterjax.SelectionFunction`, what it
+finds of the clusters there are, are imported when they are asked for.
 """
 
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "__version__"]
+__all__ = ["Classifier", "SelectionFunction", "__version__"]
+# By their names: an import statement would put the jobs under everything that imports this package.
+_HOMES = {"Classifier": "clusterjax.classifier", "SelectionFunction": "clusterjax.search.selection"}
 
 
 def __getattr__(name: str):
-    if name != "Classifier":
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # By its name: an import statement would put the jobs under everything that imports this package.
-    return importlib.import_module("clusterjax.classifier").Classifier
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

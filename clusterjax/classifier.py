@@ -15,7 +15,7 @@ from clusterjax.config_checks import validate
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network, load_network
 from clusterjax.jobs.candidates import describe_candidates, read_catalogues
-from clusterjax.jobs.map_checks import check_one_scale, warn_of_differences
+from clusterjax.jobs.map_checks import as_trained, check_one_scale
 from clusterjax.jobs.scanning import search_map
 from clusterjax.parallel import make_mesh, replicated, split_along_batch
 from clusterjax.search.detect import find_detections
@@ -161,7 +161,8 @@ class Classifier:
         pixels are NaN. What is None is as in the network's own config. The spread of an ensemble is in the map too.
 
         Raises :class:`~clusterjax.errors.InputError` for a map that cannot be read or has other bands, and for values
-        that cannot work. Differences in units and pixel scale are warned of.
+        that cannot work. Its units are converted to the network's where both are known; differences that remain are
+        warned of.
         """
         search = self._search(
             stride=stride, method=method, positive_class=positive_class, min_valid_fraction=min_valid_fraction
@@ -173,7 +174,7 @@ class Classifier:
             sky = open_map(paths, bands=self.bands, pixel_scale_arcsec=self.pixel_scale_arcsec)
         elif tuple(sky.bands) != self.bands:
             raise InputError(f"the map has the bands {', '.join(sky.bands)}; the network needs {', '.join(self.bands)}")
-        warn_of_differences(sky, self.network)
+        sky = as_trained(sky, self.network)
         return search_map(self.network, sky, search, self._mesh, dropout_samples=self._dropout_samples)
 
     def find(

@@ -49,6 +49,11 @@ COMMANDS = {
         "clusterjax scan f098.fits f150.fits f220.fits --network=microwave --catalogue=psz2=FILE",
         "clusterjax scan w1.fits w2.fits --checkpoint=runs/alexnet_ir --workdir=runs/my_map",
     ),
+    "inject": (
+        "The selection function: simulated clusters put into the scanned map, which is scanned again.",
+        "clusterjax inject --checkpoint=runs/alexnet_ir --workdir=runs/alexnet_ir",
+        "clusterjax inject --checkpoint=runs/search_mw --workdir=runs/my_map --map=map.fits",
+    ),
     "report": ("The run on one page, report/index.html.", "clusterjax report alexnet_ir"),
     "export": (
         "The network as files that need no clusterjax: StableHLO and ONNX.",
@@ -61,6 +66,12 @@ COMMANDS = {
     "cross_validate": (
         "Folds of whole sky blocks.",
         "clusterjax cross_validate alexnet_ir --config.training.num_folds=5",
+    ),
+    "vet": (
+        "Joins people's verdicts on a scan's candidates: FILE FILE ... that its vetting page exported.",
+        "clusterjax vet --workdir=runs/my_map anna.csv ben.csv",
+        "clusterjax vet --workdir=runs/my_map anna.csv ben.csv --catalogue=known.fits",
+        "clusterjax vet --config=configs/search_ir.py --config.vetting.method=dawid_skene anna.csv ben.csv",
     ),
     "compare": ("Finished runs side by side.", "clusterjax compare runs/alexnet_ir runs/baseline_ir"),
     "fuse": (
@@ -96,10 +107,11 @@ _OPTIONS = """Options:
   --config=NAME[:VARIANT]     the experiment: one that clusterjax configs lists, or a file; the first argument too
   --config.x.y=VALUE          another value of a field of clusterjax/config.py
   --workdir=FOLDER            where results go (runs/NAME)
-  --checkpoint=PATH           a trained network: a workdir, or a checkpoint (evaluate, explain, scan, export, pack)
+  --checkpoint=PATH           a trained network: a workdir, or a checkpoint (evaluate, explain, scan, inject,
+                              export, pack)
   --network=NAME              one that clusterjax networks lists (likewise); without, scan chooses by the map's bands
-  --map=FILE                  a map with all bands, or one a band, repeated (scan); plain arguments too
-  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan)
+  --map=FILE                  a map with all bands, or one a band, repeated (scan, inject); plain arguments too
+  --catalogue=[NAME=]FILE     known objects to match with, repeated (scan, inject), or to train on too (vet)
   --samp                      then send the results to TOPCAT, Aladin or DS9
   --distributed               join the other hosts first
   --helpfull                  every option there is

@@ -4,6 +4,7 @@ Typed dataclasses; :func:`clusterjax.config_checks.validate` says which values t
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -66,7 +67,8 @@ XRAY_FRACTIONS = {
 class SurveyConfig:
     """A data set of the sky itself, for the builders of cutouts; without a ``service`` theirs is simulated."""
 
-    service: str = ""  # of images: hips_unwise, unwise_me, legacy_unwise; hips_act, hips_planck; kosiba2020
+    # Of images: hips_unwise, unwise_me, legacy_unwise; hips_act, hips_planck; kosiba2020; local_maps: data.maps
+    service: str = ""
     # Names of clusterjax/sky/surveys/registry.py, NAME=FILE for a copy, or tables of one's own; the first has priority
     catalogues: tuple[str, ...] = ("act_dr5",)
     negatives: tuple[str, ...] = ()  # likewise; TYPE=FILE for a table of one's own
@@ -108,11 +110,12 @@ class DataConfig:
     # labelled_images only; of kosiba2020, the archive itself
     images: str = ""  # a folder with a subfolder per class, or a CSV, ECSV or FITS table with file and label
     crop_pixels: int | None = None  # of each image's middle that are kept, a side, before any resampling; None: all
-    # Pixels a side that images are resampled to, of simulated xray_optical_cutouts too; None: as the first image is
+    # Pixels a side that images are resampled to, of xray_optical_cutouts too; None: as the first image is
     image_size: int | None = None
     validation_fraction: float = 0.2  # where the images come without splits
     test_fraction: float = 0.2
-    skip_unreadable: bool = False  # go on past images that cannot be read, naming them at the end
+    # Go on past what cannot be read, naming it: images of labelled_images; damaged records of any built data set
+    skip_unreadable: bool = False
     # map_cutouts, and with a survey the last four
     # FITS or HEALPix files, HiPS folders, folders of tiles (* and ? for several); those of one map's bands joined by +
     maps: tuple[str, ...] = ()
@@ -223,6 +226,13 @@ class TrainingConfig:
     label_noise: float = 0.0  # this fraction of the training labels is wrong, always the same ones
     class_weights: dict[str, float] = dataclasses.field(default_factory=dict)  # in the loss; 1 for others
     balanced_batches: bool = False  # equally many of each class in a batch, drawn with replacement
+    # So many parts of a batch one after the other, in a part of the memory; batch normalisation is then that of a part
+    accumulate_steps: int = 1
+    batch_norm: str = "global"  # over the whole batch, or device: over each device's part of it
+    shard_parameters: bool = (
+        False  # split parameters and the optimizer's state over the devices (FSDP), for large networks
+    )
+    shard_above: int = 65_536  # elements of an array; smaller ones stay whole on every device
     early_stop_patience: int | None = 4  # epochs without a better validation loss; None: never
     checkpoint_every_steps: int | None = None  # besides the end of each epoch
     log_every_steps: int = 10
@@ -293,6 +303,46 @@ class SearchConfig:
 
 
 @dataclasses.dataclass
+class InjectionConfig:
+    """The selection function: simulated clusters put into the map of the scan, which is then scanned again."""
+
+    masses_msun: tuple[float, ...] = (1e14, 1.5e14, 2e14, 2.5e14, 3e14, 4e14, 5.5e14, 8e14)  # true M500c
+    redshifts: tuple[float, ...] = (0.15, 0.3, 0.5, 0.7, 0.9, 1.2)
+    per_cell: int = 25  # clusters of each mass at each redshift
+    # From each other and from known clusters: so that no window, nor its smoothing, sees two
+    min_distance_arcmin: float = 12.0
+    # From the map's own candidates, two match radii: or they would be taken for the injected cluster. False: anywhere,
+    # and what is found by chance counts.
+    avoid_candidates: bool = True
+    max_rounds: int | None = None  # stop after so many scans of the map; None: as many as the clusters need
+    lowest_threshold: float = 0.05  # score down to which other thresholds are looked at
+    num_thresholds: int = 12
+    matched_filter_snr: float = 5.0  # the classical finder's threshold, in the microwave
+    # Maps without clusters, for false candidates: so many simulated ones of the scan's size; a real microwave map is
+    # also searched upside down
+    control_maps: int = 3
+    complete_above_msun: float = 3e14  # what the completeness of the purity curve is of
+    seed: int = 0
+
+
+@dataclasses.dataclass
+class VettingConfig:
+    """The page on which people judge a scan's candidates, and what --job=vet makes of their verdicts."""
+
+    num_candidates: int = 1000  # on the page, by descending score; 0: no page
+    cutout_pixels: int | None = None  # a side; None: the network's window
+    num_saliency: int = 60  # candidates whose saliency is shown
+    saliency: str = "integrated_gradients"  # or grad_cam; as explain says
+    # Whose probability decides: the share of votes, each weighed by how often its voter agrees with the majority
+    # (weighted), or that of truth and voters' errors fitted together (dawid_skene)
+    method: str = "weighted"
+    # A candidate is a training example with a probability of this or more (a cluster), or of 1 minus this or less
+    # (none), and so many votes.
+    confident: float = 0.8
+    min_votes: int = 1
+
+
+@dataclasses.dataclass
 class ExperimentConfig:
     name: str = "experiment"
     seed: int = 0
@@ -309,6 +359,8 @@ class ExperimentConfig:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     explain: ExplainConfig = dataclasses.field(default_factory=ExplainConfig)
     search: SearchConfig = dataclasses.field(default_factory=SearchConfig)
+    inject: InjectionConfig = dataclasses.field(default_factory=InjectionConfig)
+    vetting: VettingConfig = dataclasses.field(default_factory=VettingConfig)
 
     @property
     def sky(self) -> InfraredSky | MicrowaveSky | XrayOpticalSky | JointSky | None:
@@ -366,31 +418,49 @@ def fingerprint(config: ExperimentConfig) -> str:
 
 def from_json(text: str) -> ExperimentConfig:
     """The inverse of :func:`to_json`. Unknown fields and wrong types are an :class:`InputError`."""
-    return _from_dict(ExperimentConfig, json.loads(text), "config")
+    return _from_dict(ExperimentConfig, _parse_json(text), "config")
 
 
 def survey_from_json(text: str) -> SurveyConfig:
     """Of ``json.dumps(dataclasses.asdict(config.data.survey))``."""
-    return _from_dict(SurveyConfig, json.loads(text), "config.data.survey")
+    return _from_dict(SurveyConfig, _parse_json(text), "config.data.survey")
+
+
+def _parse_json(text: str):
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the config is no JSON: {' '.join(str(error).split())[:100]}") from error
 
 
 def _from_dict(cls, values: dict, path: str):
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
+    if not isinstance(values, dict):
+        raise InputError(f"{path}={str(values)[:50]!r} must be a dict with {', '.join(field_types(cls))}")
+    fields = field_types(cls)
     for name in values:
         if name not in fields:
-            raise InputError(f"{path}.{name} is not a field; {path} has {', '.join(fields)}")
+            raise InputError(f"{path}.{' '.join(name.split())[:50]} is not a field; {path} has {', '.join(fields)}")
     built = {}
     for name, value in values.items():
-        hint = hints[name]
+        hint = fields[name]
         if dataclasses.is_dataclass(hint):
             built[name] = _from_dict(hint, value, f"{path}.{name}")
         elif typing.get_origin(_not_none(hint)) is tuple and value is not None:
-            # Of several names there was once one, as text, empty for none.
-            built[name] = tuple(value) if not isinstance(value, str) else (value,) * bool(value)
+            # Of several names there was once one, as text, empty for none. Anything else the check of types names.
+            built[name] = (value,) * bool(value) if isinstance(value, str) else _as_tuple(value)
         else:
             built[name] = value
     return cls(**built)
+
+
+@functools.cache
+def field_types(cls: type) -> dict[str, Any]:
+    """Name -> type of a dataclass's fields."""
+    return typing.get_type_hints(cls)
+
+
+def _as_tuple(value):
+    return tuple(value) if isinstance(value, list | tuple) else value
 
 
 def _not_none(hint):

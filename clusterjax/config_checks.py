@@ -1,10 +1,11 @@
 """Which values the fields of :mod:`clusterjax.config` may have."""
 
 import dataclasses
+import re
 import types
 import typing
 
-from clusterjax.config import ExperimentConfig, SearchConfig
+from clusterjax.config import ExperimentConfig, InjectionConfig, SearchConfig, field_types
 from clusterjax.errors import InputError
 
 OUTPUTS = ("healpix", "hips", "moc")
@@ -18,11 +19,14 @@ _CHOICES = {
     "model.dtype": ("float32", "bfloat16"),
     "model.pretrained_bands": ("mean", "first"),
     "evaluation.calibration": ("none", "temperature", "platt", "isotonic"),
+    "training.batch_norm": ("global", "device"),
     "optim.name": OPTIMIZERS,
     "optim.schedule": ("constant", "exponential", "step", "cosine"),
     "optim.plateau_metric": ("loss", "accuracy"),
     "explain.baseline": ("average", "empty"),
     "search.method": ("auto", "dense", "windows"),
+    "vetting.saliency": ("integrated_gradients", "grad_cam"),
+    "vetting.method": ("weighted", "dawid_skene"),
     "microwave.survey": ("act_dr5", "act_dr6", "planck"),
     "microwave.profile": ("arnaud", "battaglia"),
 }
@@ -37,11 +41,14 @@ _POSITIVE = (
     "optim.step_epochs", "optim.step_factor", "optim.plateau_patience",
     "lr_range.lr_min", "lr_range.lr_max", "lr_range.num_steps", "lr_range.smoothing_dex", "lr_range.multiplier",
     "training.num_members", "training.num_epochs", "training.global_batch_size", "training.eval_batch_size",
-    "training.early_stop_patience", "training.checkpoint_every_steps", "training.log_every_steps",
+    "training.accumulate_steps", "training.early_stop_patience", "training.checkpoint_every_steps",
+    "training.log_every_steps",
     "explain.num_cutouts", "explain.num_filters", "explain.num_steps", "explain.batch_size",
     "search.stride", "search.batch_size", "search.map_size", "search.min_separation_arcmin",
     "search.smoothing_pixels", "search.match_radius_arcmin", "search.cluster_boost", "search.truth_mass_msun",
-    "search.flag_radius_arcmin",
+    "search.flag_radius_arcmin", "vetting.cutout_pixels", "vetting.min_votes",
+    "inject.per_cell", "inject.min_distance_arcmin", "inject.max_rounds", "inject.num_thresholds",
+    "inject.matched_filter_snr", "inject.complete_above_msun",
     "simulation.noise_scale", "simulation.mass_floor_msun", "simulation.redshift_max",
     "microwave.noise_scale", "microwave.mass_floor_msun", "microwave.redshift_max", "microwave.mass_ratio",
     "joint.mass_floor_msun", "joint.redshift_max", "joint.centre_sigma_arcmin",
@@ -50,7 +57,8 @@ _POSITIVE = (
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "optim.decay_per_step", "optim.plateau_min_rate", "optim.weight_decay", "lr_range.validation_batches",
-    "evaluation.dropout_samples",
+    "training.shard_above", "evaluation.dropout_samples", "inject.control_maps",
+    "vetting.num_candidates", "vetting.num_saliency",
     "xray_optical.background_scale", "xray_optical.agn_density_scale", "xray_optical.plate_noise_scale",
 )  # fmt: skip
 _NOT_NEGATIVE_EACH = ("training.class_weights", "evaluation.sky_density_per_deg2")  # of a dict's values
@@ -81,8 +89,10 @@ _WITHIN = {
     "training.num_folds": (3, 1000),
     "optim.plateau_factor": (0.01, 0.99),
     "search.threshold": (0.0, 1.0),
+    "vetting.confident": (0.5, 1.0),
     "search.min_valid_fraction": (0.0, 1.0),
     "search.map_dec_deg": (-90.0, 90.0),
+    "inject.lowest_threshold": (0.0, 1.0),
 }
 
 
@@ -114,7 +124,7 @@ def validate(config: ExperimentConfig) -> None:
 
 
 def _check_types(config, path: str) -> None:
-    hints = typing.get_type_hints(type(config))
+    hints = field_types(type(config))
     for field in dataclasses.fields(config):
         value, hint = getattr(config, field.name), hints[field.name]
         where = f"{path}.{field.name}"
@@ -128,10 +138,22 @@ def _check_types(config, path: str) -> None:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
             raise InputError(f"{where}={value!r} is of type {type(value).__name__}; use {names}")
+        _check_elements(value, allowed, where)
         if hint == dict[str, float]:
             for key, number in value.items():
                 if not isinstance(key, str) or not isinstance(number, int | float):
                     raise InputError(f"{where}[{key!r}]={number!r} must be a name and its number")
+
+
+def _check_elements(value, allowed, where: str) -> None:
+    """Of a tuple, each; float takes int."""
+    for kind in allowed:
+        if typing.get_origin(kind) is not tuple or not isinstance(value, tuple):
+            continue
+        element = typing.get_args(kind)[0]
+        for one in value:
+            if not isinstance(one, (int, float) if element is float else element) or isinstance(one, bool):
+                raise InputError(f"{where}={value!r} has {one!r} of type {type(one).__name__}; use {element.__name__}")
 
 
 def _check_together(config: ExperimentConfig) -> None:
@@ -146,6 +168,7 @@ def _check_together(config: ExperimentConfig) -> None:
     for band, softening in config.data.band_softening.items():
         if not softening > 0:
             raise InputError(f"config.data.band_softening[{band!r}]={softening!r} must be above 0")
+    _check_injection(config.inject)
     if not all(isinstance(size, int | float) and size > 0 for size in config.data.matched_filter_arcmin):
         raise InputError(
             f"config.data.matched_filter_arcmin={config.data.matched_filter_arcmin!r} must be theta500 in arcmin, each "
@@ -162,6 +185,10 @@ def _check_together(config: ExperimentConfig) -> None:
     for mirror in survey.mirrors:
         if not all(part.startswith("http") for part in mirror.partition("=")[::2]):
             raise InputError(f"config.data.survey.mirrors has {mirror!r}; write https://ONE.ORG=https://OTHER.ORG")
+    # A config is kept in each run's folder and shown in its report.
+    for address in (*survey.mirrors, config.data.images, *config.data.maps, *config.search.images):
+        if re.search(r"://[^/=]*@|[?&](token|key|secret|signature|password)[^=]*=", address, re.IGNORECASE):
+            raise InputError(f"{_hidden(address)} holds a password or a token; leave it out of the config")
     if survey.service and config.data.builder not in ("ir_cutouts", "microwave_cutouts", "xray_optical_cutouts"):
         raise InputError(
             f"config.data.survey.service={survey.service!r} goes with config.data.builder='ir_cutouts' or "
@@ -172,11 +199,21 @@ def _check_together(config: ExperimentConfig) -> None:
             f"config.data.labels={config.data.labels!r} goes with the simulated data of "
             "config.data.builder='xray_optical_cutouts'; use 'experts'"
         )
+    if config.data.image_size is not None and config.data.builder not in ("labelled_images", "xray_optical_cutouts"):
+        raise InputError(
+            f"config.data.image_size={config.data.image_size!r} goes with config.data.builder='labelled_images' or "
+            "'xray_optical_cutouts'; use config.data.simulated_size, or input_size"
+        )
     _check_ranges(config.xray_optical)
     if config.sky is not None:
         _check_fractions(config.data.object_fractions, config.sky.object_types)
         if config.sky.label_noise and not config.data.binary:
             raise InputError("label_noise flips two classes; set it to 0, or config.data.binary=True")
+
+
+def _hidden(address: str) -> str:
+    """What may be shown of it."""
+    return re.sub(r"//[^/=]*@", "//...@", address.partition("?")[0])
 
 
 def _check_search(search: SearchConfig) -> None:
@@ -191,6 +228,13 @@ def _check_search(search: SearchConfig) -> None:
                 raise InputError(f"config.search.{field} has {entry!r}; write NAME=FILE")
     if not search.acronym or search.acronym != "".join(search.acronym.split()):
         raise InputError(f"config.search.acronym={search.acronym!r} must be one word, such as 'CJX'")
+
+
+def _check_injection(inject: InjectionConfig) -> None:
+    for field, low, high in (("masses_msun", 1e12, 1e16), ("redshifts", 0.01, 3.0)):
+        values = getattr(inject, field)
+        if not values or not all(isinstance(value, int | float) and low <= value <= high for value in values):
+            raise InputError(f"config.inject.{field}={values!r} must be one or more numbers within [{low:g}, {high:g}]")
 
 
 def _check_ranges(xray) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
+from clusterjax import remote
 from clusterjax.arrays import PyTree
 from clusterjax.config import ExperimentConfig, ModelConfig, from_json, to_json
 from clusterjax.data.preprocess import Preprocess
@@ -20,6 +21,7 @@ from clusterjax.models import create_model
 from clusterjax.models.pretrained import convert, flatten_names, read_weights, start_from
 from clusterjax.models.registry import model_entry
 from clusterjax.networks import find_network
+from clusterjax.parallel import put, replicated, to_host
 from clusterjax.training.checkpoint import Checkpoints, find_checkpoint
 from clusterjax.training.ensemble import MemberScores, make_dropout_scores, make_member_scores, member_of, stack_trees
 from clusterjax.training.optim import make_optimizer
@@ -74,8 +76,16 @@ def make_builder(config: ExperimentConfig):
     module = importlib.import_module(f"tfds_builders.{name}.{name}_dataset_builder")
     # Its channels are those of the published images too, which are not simulated.
     sky = config.xray_optical if name == "xray_optical_cutouts" else config.sky
-    builder = module.make_builder(config.data, sky)
-    builder.beam, builder.beam_folder = config.data.beam, config.data.beam_folder
+    data = config.data
+    if remote.is_remote(data.data_dir):
+        folder = remote.place_here(data.data_dir)
+        data = dataclasses.replace(data, data_dir=str(folder))
+        # The folder of this data set alone; it may hold others.
+        name = pathlib.Path(module.make_builder(data, sky).data_dir).relative_to(folder)
+        remote.local_path(f"{config.data.data_dir.rstrip('/')}/{name}")
+    builder = module.make_builder(data, sky)
+    builder.beam, builder.beam_folder = data.beam, data.beam_folder
+    builder.skip_unreadable = data.skip_unreadable  # for whoever opens its records
     return builder
 
 
@@ -128,15 +138,22 @@ class Network:
             )
         return make_member_scores(make_predict(self.graphdef, transform), self.num_members)
 
+    def on(self, mesh: Mesh) -> "Network":
+        """The same, whole on every device of ``mesh``. All hosts must ask at once."""
+        return dataclasses.replace(self, state=put(to_host(self.state), replicated(mesh)))
+
     def about(self) -> dict[str, Any]:
         """What goes into a checkpoint so that it can be used alone."""
         return {"config": json.loads(to_json(self.config)), "facts": self.facts.to_dict()}
 
 
 def create_network(
-    config: ExperimentConfig, facts: DatasetFacts, mesh: Mesh, *, use_pretrained: bool = True
+    config: ExperimentConfig, facts: DatasetFacts, mesh: Mesh, *, use_pretrained: bool = True, shard: bool = True
 ) -> tuple[Network, Any]:
-    """(network, its optimizer); its weights are fresh, or begin with ``config.model.pretrained``."""
+    """(network, its optimizer); its weights are fresh, or begin with ``config.model.pretrained``.
+
+    Whole on every device, unless ``config.training.shard_parameters`` splits them and ``shard`` does not say otherwise.
+    """
     tx = make_optimizer(config.optim)
 
     def build(rngs: nnx.Rngs) -> nnx.Module:
@@ -150,7 +167,8 @@ def create_network(
             **config.model.kwargs,
         )
 
-    graphdef, state = create_state(build, tx, mesh, seed=config.seed)
+    shard_above = config.training.shard_above if shard and config.training.shard_parameters else None
+    graphdef, state = create_state(build, tx, mesh, seed=config.seed, shard_above=shard_above)
     if use_pretrained and config.model.pretrained:
         state = start_from_pretrained(state, config.model)
     return Network(graphdef, state, facts, config), tx
@@ -173,7 +191,7 @@ def start_from_pretrained(state: TrainState, config: ModelConfig) -> TrainState:
 
     def fill(path, leaf):
         value = fitted.get(".".join(str(key.key) for key in path))
-        return leaf if value is None else jax.device_put(np.asarray(value, leaf.dtype), leaf.sharding)
+        return leaf if value is None else put(np.asarray(value, leaf.dtype), leaf.sharding)
 
     return state.replace(**{name: jax.tree_util.tree_map_with_path(fill, tree) for name, tree in trees.items()})
 
@@ -200,7 +218,7 @@ def load_network(path, mesh: Mesh, *, expected: ExperimentConfig | None = None) 
             raise InputError(f"checkpoint {folder / str(step)} was not written by clusterjax: it has no config")
         config, facts = from_json(json.dumps(about["config"])), DatasetFacts.from_dict(about["facts"])
         _check_model(config, expected, folder / str(step))
-        network, _ = create_network(config, facts, mesh, use_pretrained=False)
+        network, _ = create_network(config, facts, mesh, use_pretrained=False, shard=False)
         weights: PyTree = {"params": network.state.params, "model_state": network.state.model_state}
         weights = checkpoints.restore(step, weights).state
     network.state = network.state.replace(**weights)
@@ -211,7 +229,7 @@ def _load_packed(folder: pathlib.Path, mesh: Mesh, expected: ExperimentConfig | 
     about = read_about(folder)
     config, facts = from_json(json.dumps(about["config"])), DatasetFacts.from_dict(about["facts"])
     _check_model(config, expected, folder)
-    network, _ = create_network(config, facts, mesh, use_pretrained=False)
+    network, _ = create_network(config, facts, mesh, use_pretrained=False, shard=False)
     num_members = about.get("num_members")
     target: PyTree = {"params": network.state.params, "model_state": network.state.model_state}
     weights = read_packed(folder, target, num_members=num_members, sha256=about["sha256"])

@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +14,13 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from clusterjax import networks
+from clusterjax import networks, remote
 from clusterjax.config_files import find_config
 from clusterjax.errors import InputError
 
 JOBS = (
-    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "export", "pack",
-    "cross_validate", "compare", "fuse",
+    "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "inject", "export",
+    "pack", "cross_validate", "vet", "compare", "fuse",
 )  # fmt: skip
 
 # Jobs of several finished runs, and where their results go
@@ -51,15 +52,16 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _JOB = flags.DEFINE_enum(
     "job", "all", JOBS,
-    "What to do; all does the others but the last five in turn and skips what is done. "
-    "compare RUN RUN ...: of finished runs; fuse RUN RUN ...: one of their scores, on the same cutouts.",
+    "What to do; all does the others but the last seven in turn and skips what is done. "
+    "vet FILE FILE ...: verdicts on a scan's candidates. compare RUN RUN ...: of finished runs; "
+    "fuse RUN RUN ...: one of their scores, on the same cutouts.",
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     None,
-    "For evaluate, explain, scan, export and pack: a workdir, its checkpoints folder, one step's folder, or a folder "
-    "that pack wrote.",
+    "For evaluate, explain, scan, inject, export and pack: a workdir, its checkpoints folder, one step's folder, or a "
+    "folder that pack wrote.",
 )
 _NETWORK = flags.DEFINE_enum(
     "network", None, networks.NAMES, "Instead of --checkpoint, a network that clusterjax brings along."
@@ -67,13 +69,19 @@ _NETWORK = flags.DEFINE_enum(
 _MAP = flags.DEFINE_multi_string(
     "map",
     None,
-    "For scan: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it); "
+    "For scan and inject: a map (FITS, HEALPix, HiPS, folder of tiles) with all bands, or one a band (repeat it); "
     "what comes without an option's name is a map too.",
 )
 _CATALOGUE = flags.DEFINE_multi_string(
-    "catalogue", None, "For scan: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it)."
+    "catalogue",
+    None,
+    "For scan and inject: a table of known objects to match candidates with, FILE or NAME=FILE (repeat it). "
+    "For vet: known objects to train on too.",
 )
 _SAMP = flags.DEFINE_bool("samp", False, "After all: send the scan's results to TOPCAT, Aladin or DS9, where one runs.")
+_PROFILE = flags.DEFINE_bool(
+    "profile", False, "While training: a trace of a few steps in the workdir's profile/, for xprof and Perfetto."
+)
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other hosts of a pod slice or cluster first.")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "With --distributed, where jax finds no hosts: host 0's HOST:PORT."
@@ -81,13 +89,21 @@ _COORDINATOR = flags.DEFINE_string(
 _NUM_HOSTS = flags.DEFINE_integer("num_hosts", None, "With --coordinator: how many hosts there are.")
 _HOST_INDEX = flags.DEFINE_integer("host_index", None, "With --coordinator: which of them this is, from 0.")
 _HOSTS_TIMEOUT = flags.DEFINE_integer("hosts_timeout_s", 300, "With --distributed: how long hosts wait for each other.")
+_SIGTERM_STATUS = flags.DEFINE_integer(
+    "sigterm_status",
+    None,
+    "Exit status after SIGTERM, which saves: 0, or what $CLUSTERJAX_SIGTERM_STATUS says. Another for launchers that "
+    "start again only what has failed.",
+)
 
 USAGE_ERROR = 2
-_WITH_CHECKPOINT = ("evaluate", "explain", "scan", "export", "pack")
+_WITH_CHECKPOINT = ("evaluate", "explain", "scan", "inject", "export", "pack")
+_ONE_OF_THEM = f"{', '.join(_WITH_CHECKPOINT[:-1])} or {_WITH_CHECKPOINT[-1]}"
+_WITH_MAPS = ("scan", "inject")
 
 
 def main(argv: Sequence[str]) -> None:
-    if len(argv) > 1 and _JOB.value not in (*_OF_RUNS, "scan"):
+    if len(argv) > 1 and _JOB.value not in ("vet", *_OF_RUNS, *_WITH_MAPS):
         raise InputError(f"unexpected arguments {list(argv[1:])}; options start with --")
     # XLA prints the machine's features at each start otherwise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -100,8 +116,8 @@ def main(argv: Sequence[str]) -> None:
         raise InputError("--checkpoint and --network both name a network; give one of them")
     checkpoint = _NETWORK.value if _CHECKPOINT.value is None else _CHECKPOINT.value
     if checkpoint is not None and _JOB.value not in _WITH_CHECKPOINT:
-        raise InputError(f"--checkpoint goes with --job={', '.join(_WITH_CHECKPOINT)}, not --job={_JOB.value}")
-    images = (*argv[1:], *(_MAP.value or ())) if _JOB.value == "scan" else tuple(_MAP.value or ())
+        raise InputError(f"--checkpoint goes with --job={_ONE_OF_THEM}, not --job={_JOB.value}")
+    images = (*argv[1:], *(_MAP.value or ())) if _JOB.value in _WITH_MAPS else tuple(_MAP.value or ())
     if _CONFIG.value is not None:
         from clusterjax.config import SweepConfig
         from clusterjax.config_checks import validate
@@ -109,42 +125,77 @@ def main(argv: Sequence[str]) -> None:
         experiments = _CONFIG.value.resolve() if isinstance(_CONFIG.value, SweepConfig) else {"": _CONFIG.value}
         for experiment in experiments.values():
             validate(experiment)
-    from clusterjax import jobs  # imports jax: only now, so that --help and a mistake in the config are quick
+    from clusterjax import hosts, jobs  # import jax: only now, so that --help and a mistake in the config are quick
 
     if _DISTRIBUTED.value:
-        from clusterjax import parallel
+        from clusterjax import joining, parallel, watching
 
-        parallel.initialise_distributed(
+        joining.initialise_distributed(
             _COORDINATOR.value, _NUM_HOSTS.value, _HOST_INDEX.value, timeout_s=_HOSTS_TIMEOUT.value
         )
+        watching.start()
+        parallel.connect()
     elif any(value is not None for value in (_COORDINATOR.value, _NUM_HOSTS.value, _HOST_INDEX.value)):
         raise InputError("--coordinator, --num_hosts and --host_index need --distributed")
     if _JOB.value in _OF_RUNS:
         workdir = _OF_RUNS[_JOB.value] if _WORKDIR.value is None else _WORKDIR.value
         of_runs = {"compare": jobs.compare, "fuse": jobs.fuse}[_JOB.value]
-        of_runs([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir))
+        hosts.on_first_host(lambda: of_runs([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir)))
+        return
+    if _JOB.value == "vet":
+        hosts.on_first_host(lambda: _vet(argv[1:]))
         return
     config = _CONFIG.value
+    _check_remote(config)
     if config is None and checkpoint is None and not images:
         raise InputError(
-            f"give --config=configs/NAME.py, or --checkpoint=PATH with --job={', '.join(_WITH_CHECKPOINT)}, or a map "
-            "to scan"
+            f"give --config=configs/NAME.py, or --checkpoint=PATH with --job={_ONE_OF_THEM}, or a map to scan"
         )
     if config is not None and hasattr(config, "experiments"):
         if checkpoint or images or _CATALOGUE.value:
             raise InputError("a sweep takes no --checkpoint, --map or --catalogue; its experiments have their own")
-        workdir = pathlib.Path("runs") / config.name if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value)
-        jobs.sweep(_JOB.value, config.resolve(), workdir, fused=config.fused)
+        workdir = pathlib.Path("runs") / config.name if _WORKDIR.value is None else remote.local_path(_WORKDIR.value)
+        with remote.sent_meanwhile():
+            jobs.sweep(_JOB.value, config.resolve(), workdir, fused=config.fused)
         return
-    jobs.run(
-        _JOB.value,
-        config,
-        workdir=None if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value),
-        checkpoint=None if checkpoint is None else pathlib.Path(checkpoint),
-        images=images,
-        catalogue=tuple(_CATALOGUE.value or ()),
-        samp=_SAMP.value,
-    )
+    workdir, checkpoint = (None if path is None else remote.local_path(path) for path in (_WORKDIR.value, checkpoint))
+    images = tuple(str(remote.local_path(path)) for path in images)
+    with remote.sent_meanwhile():
+        jobs.run(
+            _JOB.value,
+            config,
+            workdir=workdir,
+            checkpoint=checkpoint,
+            images=images,
+            catalogue=tuple(_CATALOGUE.value or ()),
+            samp=_SAMP.value,
+            profile=_PROFILE.value,
+        )
+
+
+def _check_remote(config) -> None:
+    """Several hosts need one folder that all of them see."""
+    from clusterjax import hosts
+
+    data = getattr(getattr(config, "data", None), "data_dir", None)
+    for path in (_WORKDIR.value, data):
+        if path is not None and remote.is_remote(path) and hosts.num_hosts() > 1:
+            raise InputError(
+                f"{path}: gs:// is for one host; several need a folder that all of them see, such as an NFS share, or "
+                "the bucket mounted by gcsfuse"
+            )
+
+
+def _vet(files: Sequence[str]) -> None:
+    from clusterjax import jobs
+    from clusterjax.config import VettingConfig
+
+    config = _CONFIG.value
+    if _WORKDIR.value is None and not hasattr(config, "vetting"):
+        raise InputError("give the scan's --workdir, or its --config=configs/NAME.py")
+    workdir = pathlib.Path("runs") / config.name if _WORKDIR.value is None else pathlib.Path(_WORKDIR.value)
+    settings = getattr(config, "vetting", VettingConfig())
+    jobs.vet([pathlib.Path(file) for file in files], workdir, settings, tuple(_CATALOGUE.value or ()))
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
@@ -183,24 +234,82 @@ def _leave_out_late_reads(unraisable) -> None:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    # A name in a file may hold what a terminal obeys.
+    plain = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(message.split()))
+    print(f"error: {plain}", file=sys.stderr)
     sys.exit(USAGE_ERROR)
+
+
+class _Terminated(BaseException):
+    """SIGTERM outside of training, which has a handler of its own."""
+
+
+def _terminate(*_) -> None:
+    raise _Terminated
 
 
 def _run(argv: Sequence[str]) -> None:
     from clusterjax.training.interruption import Interrupted
 
-    signal.signal(signal.SIGTERM, lambda signum, _frame: sys.exit(128 + signum))
+    signal.signal(signal.SIGTERM, _terminate)
+    goes_on = "interrupted; the same command goes on from the last finished part"
     try:
         main(argv)
+        _wait_for_hosts()
     except InputError as error:
+        _leave_hosts(USAGE_ERROR, str(error))
         _fail(str(error))
-    except Interrupted as stopped:
+    except Interrupted as stopped:  # on all hosts at the same step
         print(f"\ninterrupted: {stopped}", file=sys.stderr)
-        sys.exit(128 + stopped.signum)
+        _wait_for_hosts()
+        sys.exit(_sigterm_status() if stopped.signum == signal.SIGTERM else 128 + stopped.signum)
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from the last finished part", file=sys.stderr)
+        _leave_hosts(128 + signal.SIGINT, goes_on)
+        print(f"\n{goes_on}", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    except _Terminated:
+        _leave_hosts(_sigterm_status(), goes_on)
+        print(f"\n{goes_on}", file=sys.stderr)
+        sys.exit(_sigterm_status())
+    except Exception as error:
+        _leave_after(error)
+        raise
+
+
+def _sigterm_status() -> int:
+    if _SIGTERM_STATUS.value is not None:
+        return _SIGTERM_STATUS.value
+    given = os.environ.get("CLUSTERJAX_SIGTERM_STATUS", "")
+    return int(given) if given.isdigit() else 0
+
+
+def _wait_for_hosts() -> None:
+    if _DISTRIBUTED.value:
+        from clusterjax import watching
+
+        watching.finish()
+
+
+def _leave_hosts(status: int, message: str) -> None:
+    """On several hosts, end this one and the others. On one, return."""
+    if _DISTRIBUTED.value:
+        from clusterjax import watching
+
+        watching.leave(status, message)
+
+
+def _leave_after(error: Exception) -> None:
+    """The same after an error that is no user's: of a device that waited for those of a host that is gone, or a bug."""
+    if _DISTRIBUTED.value:
+        import jax
+
+        from clusterjax import hosts, watching
+
+        if isinstance(error, jax.errors.JaxRuntimeError | hosts.HostsLost):
+            reason = (str(error).strip().splitlines() or [""])[0][:200]
+            watching.leave(watching.LOST, f"the other hosts were lost ({reason}); {watching.AGAIN}")
+        traceback.print_exception(error)
+        watching.leave(watching.LOST, f"{type(error).__name__}: {error}")
 
 
 def start(argv: Sequence[str] | None = None) -> None:

@@ -17,4 +17,4 @@ def log_odds(score: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
 
 def logistic(x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     """1 / (1 + exp(-x)), clipped short of overflow."""
-    return 1 / (1 + np.exp(-np.clip(x, -50, 50)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -50, 50))))

@@ -1,10 +1,7 @@
 """One mesh, two shardings: everything that changes is replicated, batches are split along their first axis."""
 
-import os
-import socket
-import time
-
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -13,108 +10,20 @@ from clusterjax.errors import InputError
 DATA_AXIS = "data"
 
 
-_ENVIRONMENT = {
-    "coordinator": "CLUSTERJAX_COORDINATOR",
-    "num_hosts": "CLUSTERJAX_NUM_HOSTS",
-    "host_index": "CLUSTERJAX_HOST_INDEX",
-}
-# A host that dies ends the others after this. The first host may write for long after the others have finished.
-_HEARTBEAT_TIMEOUT_S, _SHUTDOWN_TIMEOUT_S = 40, 3600
-
-
-def find_hosts(coordinator: str | None, num_hosts: int | None, host_index: int | None) -> tuple[str, int, int] | None:
-    """The three as given, else from CLUSTERJAX_COORDINATOR, _NUM_HOSTS and _HOST_INDEX; None where there are none.
-
-    Raises InputError where a part is missing or makes no sense.
-    """
-    given = {"coordinator": coordinator, "num_hosts": num_hosts, "host_index": host_index}
-    for name, variable in _ENVIRONMENT.items():
-        if given[name] is None and os.environ.get(variable):
-            given[name] = os.environ[variable]
-    missing = [f"--{name} (or {_ENVIRONMENT[name]})" for name, value in given.items() if value is None]
-    if len(missing) == len(given):
-        return None
-    if missing:
-        raise InputError(f"--coordinator, --num_hosts and --host_index go together; missing: {', '.join(missing)}")
-    host, _, port = str(given["coordinator"]).rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise InputError(f"--coordinator={given['coordinator']} is no HOST:PORT, as in node0:8476")
-    numbers = []
-    for name in ("num_hosts", "host_index"):
-        try:
-            numbers.append(int(given[name]))
-        except ValueError:
-            raise InputError(f"--{name}={given[name]} is no whole number") from None
-    if not 0 <= numbers[1] < numbers[0]:
-        raise InputError(f"--host_index={numbers[1]} is not in 0 to {numbers[0] - 1}, of --num_hosts={numbers[0]}")
-    return str(given["coordinator"]), numbers[0], numbers[1]
-
-
-def initialise_distributed(
-    coordinator: str | None = None,
-    num_hosts: int | None = None,
-    host_index: int | None = None,
-    *,
-    timeout_s: int = 300,
-) -> None:
-    """Join the other hosts. Call once, before anything touches a device.
-
-    By the arguments, else by the environment (:func:`find_hosts`), else by what jax finds: TPU pods, Slurm, Open MPI.
-    Raises InputError where a part is missing, nothing is found, or the hosts do not meet within ``timeout_s`` seconds.
-    """
-    hosts = find_hosts(coordinator, num_hosts, host_index)
-    jax.config.update("jax_enable_preemption_service", False)  # or it takes SIGTERM from the training loop
-    parts: dict = {}
-    if hosts is not None:
-        if hosts[2] != 0:
-            _wait_for(hosts[0], timeout_s)
-        parts = {"coordinator_address": hosts[0], "num_processes": hosts[1], "process_id": hosts[2]}
-        parts["cluster_detection_method"] = "deactivate"
-    try:
-        jax.distributed.initialize(
-            **parts,
-            initialization_timeout=timeout_s,
-            heartbeat_timeout_seconds=_HEARTBEAT_TIMEOUT_S,
-            shutdown_timeout_seconds=_SHUTDOWN_TIMEOUT_S,
-        )
-    except ValueError as error:
-        raise InputError(
-            "--distributed finds neither a TPU pod, Slurm nor Open MPI here; "
-            "give --coordinator=HOST:PORT --num_hosts=N --host_index=I"
-        ) from error
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise InputError(f"the hosts did not meet ({reason}); start the same command on each of them") from error
-    if jax.process_count() > 1:
-        # Random keys cannot yet be put on another host's devices, and every host would write every result.
-        raise InputError(
-            f"{jax.process_count()} hosts have met, but the program runs on one host only so far, with all its "
-            "devices; start it without --distributed"
-        )
-
-
-def _wait_for(coordinator: str, timeout_s: int) -> None:
-    """Until something answers there: jax's own wait ends the program without an exception."""
-    host, _, port = coordinator.rpartition(":")
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-            return
-        except OSError as error:
-            if time.monotonic() >= deadline:
-                raise InputError(
-                    f"the coordinator {coordinator} does not answer after {timeout_s} s ({error}); "
-                    "is host 0 started, and its port open?"
-                ) from error
-            time.sleep(min(1.0, max(0.05, timeout_s / 10)))
-
-
 def make_mesh(devices=None) -> Mesh:
-    """All devices along one axis, ``data``."""
+    """All devices along one axis, ``data``; those of one host lie side by side."""
     devices = jax.devices() if devices is None else devices
+    devices = sorted(devices, key=lambda device: (device.process_index, device.id))
     # Auto axes: Explicit, jax's default, breaks integer-label losses and gathers of windows.
     return Mesh(np.asarray(devices), (DATA_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def connect() -> None:
+    """Use the devices of all hosts together once, while all are there: CPUs of different hosts are connected at the
+    first use, within half a minute or not at all, and later one host may compile for longer than another."""
+    mesh = make_mesh()
+    ones = to_global({"": np.ones(len(mesh.local_devices), np.float32)}, mesh)[""]
+    jax.jit(jnp.sum, out_shardings=replicated(mesh))(ones).block_until_ready()
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -132,6 +41,41 @@ def check_divisible(field: str, batch_size: int, num_devices: int) -> None:
         return
     choices = f"{below} or {below + num_devices}" if below else f"{num_devices}"
     raise InputError(f"{field}={batch_size} is not divisible by {num_devices} devices; use {choices}")
+
+
+def put(tree, sharding: NamedSharding):
+    """``jax.device_put`` of arrays that all hosts hold alike; of jax's own no host sees those of another's devices."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def place(leaf):
+        leaf = np.asarray(leaf)
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
+
+    return jax.tree.map(place, tree)
+
+
+def to_host(tree):
+    """NumPy arrays of a tree's arrays, whole, wherever their parts lie. All hosts must ask at once."""
+    if all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in jax.tree.leaves(tree)):
+        return jax.tree.map(np.asarray, tree)
+    gather = jax.jit(lambda leaf: leaf, out_shardings=replicated(jax.tree.leaves(tree)[0].sharding.mesh))
+    return jax.tree.map(lambda leaf: np.asarray(gather(leaf)), tree)  # one by one: sharded arrays may not fit whole
+
+
+def gather_batches(columns: dict[str, np.ndarray], batch_size: int, mesh: Mesh) -> dict[str, np.ndarray]:
+    """What the hosts read of their batches of ``batch_size``, which took turns, as one host would have read it."""
+    if jax.process_count() == 1:
+        return columns
+    gathered = {}
+    for name, values in columns.items():
+        # As bytes: jax would cut 64-bit numbers down to 32.
+        shape, raw = values.shape[1:], np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+        own = len(mesh.local_devices)
+        every = to_host(to_global({name: np.repeat(raw[None], own, axis=0)}, mesh))[name][::own]
+        every = every.reshape(len(every), -1, batch_size, raw.shape[1]).swapaxes(0, 1)
+        gathered[name] = np.ascontiguousarray(every).view(values.dtype).reshape(-1, *shape)
+    return gathered
 
 
 def to_global(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

@@ -251,6 +251,11 @@ def use_kosiba_settings(config: ExperimentConfig) -> None:
     set_iterations(config)
 
 
+def published_iterations(model: str) -> int:
+    """Training steps of one of Kosiba et al. (2020)'s two networks."""
+    return _KOSIBA[model][2]
+
+
 def set_iterations(config: ExperimentConfig) -> None:
     """As many epochs as make the iterations of Kosiba et al. (2020), of their two networks."""
     _, batch_size, iterations = _KOSIBA[config.model.name]

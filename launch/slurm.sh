@@ -36,7 +36,7 @@ submit() {
   # Once, here: compute nodes often have no network, and one uv a GPU would install over the others.
   step uv sync --no-dev --extra cuda
   step mkdir -p runs
-  line="srun --kill-on-bad-exit=1 .venv/bin/python -m clusterjax.main --distributed $(quoted "${program[@]}")"
+  line="CLUSTERJAX_SIGTERM_STATUS=143 srun --kill-on-bad-exit=1 .venv/bin/python -m clusterjax.main --distributed $(quoted "${program[@]}")"
   # 143: the program saved on SIGTERM. Slurm queues a preempted job again by itself, one whose time is over it does not.
   step sbatch "${options[@]}" "--wrap=$line
 status=\$?

@@ -103,7 +103,8 @@ install() {
 # What the program prints also goes to clusterjax.log there, and how it ended to exit_status.
 run() {
   local line
-  line="\$HOME/.local/bin/uv run --no-dev --extra tpu python -m clusterjax.main --distributed $(quoted "${program[@]}")"
+  # Not 0 after SIGTERM: of a slice that is taken away, the run is not finished.
+  line="CLUSTERJAX_SIGTERM_STATUS=143 \$HOME/.local/bin/uv run --no-dev --extra tpu python -m clusterjax.main --distributed $(quoted "${program[@]}")"
   on_hosts all "cd clusterjax && rm -f exit_status && { $line 2>&1; echo \$? >exit_status; } | tee -a clusterjax.log; exit \"\$(cat exit_status)\""
 }
 

@@ -33,7 +33,7 @@ from clusterjax.parallel import make_mesh
         ("--config.training.class_weights=3", "use a dict"),
         ("--config.optim.name=adm", "config.optim.name='adm' is unknown; use one of 'adam'"),
         ("--job=dance", "dance"),
-        ("--checkpoint=nowhere", "--checkpoint goes with --job=evaluate, explain, scan or export"),
+        ("--checkpoint=nowhere", "--checkpoint goes with --job=evaluate, explain, scan, inject, export or pack"),
         ("stray", "unexpected arguments ['stray']"),
         ("--workdir=/dev/null/run", "workdir /dev/null/run is not writable"),
     ],
@@ -51,7 +51,10 @@ def test_mistakes_on_the_command_line(argument, message, finished_run, tiny_conf
 def test_config_file_that_is_not_there(config, run_program):
     result = run_program(f"--config={config}")
     assert result.returncode == 2
-    assert result.stderr.strip() == f"error: config file {config} does not exist; the shipped ones are in configs/"
+    assert (
+        result.stderr.strip()
+        == f"error: config file {config} does not exist; clusterjax configs lists the shipped ones"
+    )
 
 
 def test_config_file_with_a_mistake(tmp_path, run_program):
@@ -99,6 +102,9 @@ def test_unknown_network_is_refused_before_anything_is_built(argument, message, 
         ({"data": {"object_fractions": {"quasar": 1.0}}}, r"unknown types \['quasar'\]"),
         ({"augment": {"scale": 0.5}}, r"config.augment.scale=0.5 must be 1 \(none\) or above"),
         ({"lr_range": {"lr_max": 1e-9}}, r"config.lr_range.lr_max=1e-09 must be above lr_min"),
+        ({"data": {"bands": ("W1", 2)}}, r"config.data.bands=\('W1', 2\) has 2 of type int; use str"),
+        ({"search": {"images": ("https://me:pw@x.org/a?b",)}}, r"^https://...@x.org/a holds a password or a token"),
+        ({"data": {"maps": ("https://x.org/a?Token=s3",)}}, r"^https://x.org/a holds a password or a token"),
         ({"search": {"threshold": 2.0}}, r"config.search.threshold=2.0 must lie within \[0.0, 1.0\]"),
     ],
 )

@@ -121,7 +121,8 @@ def test_where_there_is_no_bound(builder, scored, capsys):
     """Beams that nobody knows, sides that cannot be halved, only one class; and skies without a likelihood."""
     table = scored[0]["label", "object_type", "index"]
     config = builder.builder_config
-    for change in ({"sky": MicrowaveSky(beam_error=0.1)}, {"simulated_size": 23}):
+    unknown = {"beam_error": 0.1}, {"cirrus_scatter": 0.5}
+    for change in (*({"sky": MicrowaveSky(**knobs)} for knobs in unknown), {"simulated_size": 23}):
         changed = dataclasses.replace(config, **change)
         other = type("Builder", (), {"builder_config": changed, "info": builder.info})
         ceilings.add_ceilings(other, table, len)

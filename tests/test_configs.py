@@ -14,6 +14,7 @@ from PIL import Image
 from clusterjax.config_checks import validate
 from clusterjax.errors import InputError
 from clusterjax.models import create_model
+from clusterjax.recipes_xray_optical import XRAY_OPTICAL_VARIANTS
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.maps import simulate_map
 from clusterjax.sky.fits import write_sky_map
@@ -70,8 +71,9 @@ def test_xray_optical_variants_are_those_of_the_paper(name, batch_size, steps):
     assert get_config("five_class").data.binary is False
     plain = get_config("no_augmentation").augment
     assert (plain.rotation_deg, plain.scale, plain.shift_fraction, plain.flip) == (0.0, 1.0, 0.0, False)
-    for variant in ("", "experts", "volunteers", "optical", "xray", "no_augmentation", "five_class"):
+    for variant in XRAY_OPTICAL_VARIANTS:
         validate(get_config(variant))
+    assert (get_config("small").data.image_size, get_config("small").augment) == (64, config.augment)
 
 
 def test_paper_variant_is_the_reference_system():
@@ -190,6 +192,6 @@ def test_smoke_run(path, tmp_path_factory, run_program, request):
     assert (folder / "run" / "report" / "index.html").stat().st_size > 100_000
     assert (folder / "run" / "evaluation" / "metrics.json").exists()
     for name in ("matched_filter.fits", "completeness_curve_classical.ecsv"):
-        assert (folder / "run" / "scan" / name).exists() == path.stem.endswith("_mw")
-    unscanned = path.stem.endswith(("_images", "_maps", "_xray_optical"))
+        assert (folder / "run" / "scan" / name).exists() == (path.stem.endswith("_mw") and path.stem != "joint_ir_mw")
+    unscanned = path.stem.endswith(("_images", "_maps", "_xray_optical")) or path.stem == "joint_ir_mw"
     assert (folder / "run" / "scan" / "score.fits").exists() != unscanned

@@ -96,6 +96,27 @@ def test_members_are_fused_one_by_one(tmp_path):
     assert np.all(purity["member_at_0.7_std"] > 0)
 
 
+def test_a_network_and_a_classical_observer(tmp_path):
+    """A column of the first run's predictions takes the place of a second run."""
+    one, two = (make_run(tmp_path / name, seed, num_members=2) for seed, name in enumerate(("one", "two")))
+    for split in ("validation", "test"):
+        path = one / "evaluation" / f"predictions_{split}"
+        table = read_table(f"{path}.fits")
+        table["matched_filter"] = read_table(two / "evaluation" / f"predictions_{split}.fits")["score"]
+        write_table(path, table)
+    found = fuse([one, tmp_path / "one:matched_filter"], tmp_path / "fused")[0]
+    for folder in (one, two):
+        for path in folder.glob("evaluation/members*"):
+            path.unlink()
+    expected = fuse([one, two], tmp_path / "other")[0]
+    scores = [read_table(folder / "evaluation" / "predictions_test.fits")["score"] for folder in (found, expected)]
+    np.testing.assert_array_equal(*scores)
+    about = json.loads((found / "evaluation" / "metrics.json").read_text())["made_from"]
+    assert about["observers"] == ["model_0", "matched_filter"]
+    with pytest.raises(InputError, match="have no column 'nope'; they have"):
+        fuse([one, tmp_path / "one:nope"], tmp_path / "wrong")
+
+
 def test_refusals(tmp_path):
     one, two = (make_run(tmp_path / name, seed) for seed, name in enumerate(("one", "two")))
     with pytest.raises(InputError, match="needs two or more evaluated runs"):

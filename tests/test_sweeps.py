@@ -33,7 +33,8 @@ def test_every_experiment_of_a_shipped_sweep_is_valid(path):
         sweep = load(path).get_config(variant)
         experiments = sweep.resolve()
         assert sweep.name == path.stem + (variant and f"_{variant}")
-        assert len({experiment.name for experiment in experiments.values()}) == len(experiments) > 6
+        assert len({experiment.name for experiment in experiments.values()}) == len(experiments) > 2
+        assert set(sweep.fused) <= set(experiments)
         for experiment in experiments.values():
             validate(experiment)
             check_model(experiment.model.name, head=experiment.model.head, **experiment.model.kwargs)
@@ -53,6 +54,27 @@ def test_each_ablation_differs_from_the_base_in_one_part():
             for experiment in experiments.values():
                 other = dataclasses.asdict(experiment)
                 assert [part for part in base if base[part] != other[part]] in (["name", "data"], ["name", "augment"])
+
+
+def test_the_pretraining_sweep_is_of_pairs():
+    """Each pair sees the same cutouts and differs in where its weights begin; the source comes first."""
+    experiments = load(next(path for path in SWEEPS if path.stem == "pretraining")).get_config().resolve()
+    source, *others = experiments
+    for name in (name for name in others if name.startswith("pretrained")):
+        own, scratch = experiments[name], experiments[name.replace("pretrained", "scratch")]
+        assert (own.data, own.training) == (scratch.data, scratch.training)
+        assert (own.model.pretrained, scratch.model.pretrained) == (source, None)
+        assert own.model.name == scratch.model.name == experiments[source].model.name
+    assert experiments[source].data.builder != own.data.builder
+
+
+def test_an_experiment_begins_with_anothers_weights(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(jobs, "run", lambda job, config, workdir: seen.update({workdir.name: config.model.pretrained}))
+    experiments = {"first": ExperimentConfig(), "second": ExperimentConfig(), "third": ExperimentConfig()}
+    experiments["second"].model.pretrained, experiments["third"].model.pretrained = "first", "file.pth"
+    jobs.sweep("train", experiments, tmp_path)
+    assert seen == {"first": None, "second": str(tmp_path / "first"), "third": "file.pth"}
 
 
 def test_a_field_in_common():

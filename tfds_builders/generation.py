@@ -22,7 +22,9 @@ from absl import logging as absl_logging
 from tqdm import tqdm
 
 from clusterjax.errors import InputError
+from clusterjax.writing import sync_folder
 from tfds_builders.on_beam import BeamBuild
+from tfds_builders.sharing import Share
 
 _WORTH_STARTING_SECONDS = 4.0  # of work in one process; starting workers takes 1 to 2 seconds
 _CHUNKS_AHEAD = 2  # per process: enough to keep all busy, little enough that results waiting stay small
@@ -126,6 +128,7 @@ def generate_in_parallel[Task, Result](
     unit: str = "example",
     chunk_size: int = 32,
     by_chunk: bool = False,
+    share: Share | None = None,
 ) -> Iterator[Result]:
     """``function(task)`` for each of ``tasks``, in order, with a progress bar that shows rate and time left.
 
@@ -133,17 +136,27 @@ def generate_in_parallel[Task, Result](
     the results do not depend on ``num_processes`` (None: one a core). Work of a few seconds is done in this process,
     since workers take seconds to start. ``by_chunk``: the function takes a list of ``chunk_size`` tasks (the last time
     fewer) and gives the list of their results. An exception in a worker is raised here and the rest of the work is
-    dropped; so it is at Ctrl-C, once the chunk at work is done.
+    dropped; so it is at Ctrl-C, once the chunk at work is done. With a ``share`` other hosts make parts of the results,
+    and only the first one gets any.
     """
     tasks = list(tasks)
     chunks = [tasks[start : start + chunk_size] for start in range(0, len(tasks), chunk_size)]
     if not by_chunk:
         function = functools.partial(_one_by_one, function)
     num_processes = min(num_processes or len(os.sched_getaffinity(0)), len(chunks))
+    compute = functools.partial(_chunk_results, function, num_processes=num_processes)
+    made = compute(chunks) if share is None else share.results(description, chunks, compute)
     with (
         _interrupted_between_results() as check_interrupt,
-        contextlib.closing(_chunk_results(function, chunks, num_processes)) as results,
-        tqdm(total=len(tasks), desc=description, unit=f" {unit}s", dynamic_ncols=True, mininterval=0.5) as bar,
+        contextlib.closing(made) as results,
+        tqdm(
+            total=len(tasks),
+            desc=description,
+            unit=f" {unit}s",
+            dynamic_ncols=True,
+            mininterval=0.5,
+            disable=share is not None and share.index > 0,
+        ) as bar,
     ):
         for result in results:
             check_interrupt()
@@ -273,6 +286,7 @@ class CarefulBuild(BeamBuild):
                 _check_space(folder, self.estimated_bytes())
                 with _temporary_files_without_tensorflow():
                     super().download_and_prepare(file_format=file_format, **kwargs)
+                sync_folder(target)
         except (OSError, RuntimeError) as error:
             readable = _readable(error, folder)
             if readable is None:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from clusterjax.errors import InputError
 
 _SHARD_BYTES, _SHARD_EXAMPLES = 64e6, 1024  # at most: some seconds of work
-_LOOK_EVERY_SECONDS = 2.0
+_LOOK_EVERY_SECONDS = 5.0
 _INSTALL = "uv run --extra beam --no-dev python -m clusterjax.main ..."
 
 

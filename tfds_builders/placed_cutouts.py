@@ -9,20 +9,18 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 from astropy.table import Table
 
 from clusterjax.data.sources import open_source
-from clusterjax.evaluation.leak import leak_auc
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from tfds_builders.border_levels import border_levels
 from tfds_builders.generation import CarefulBuild, ordered_key
+from tfds_builders.leak_check import Levels, note_leak
 from tfds_builders.on_beam import Work
 from tfds_builders.pixel_sample import PixelSample
 from tfds_builders.planning import EMPTY, NUMBERS, SPLITS
 from tfds_builders.sky_features import sky_features
 
-_LEAK_SIGMA = 3.0
 _BEAM_CHUNK = 128  # cutouts that a worker cuts at a time
 
 # (image, valid fraction, border level of each band)
@@ -115,7 +113,7 @@ class PlacedCutouts(CarefulBuild):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         del dl_manager  # it is of another kind of download
-        self._levels: dict[str, list] = {split: [] for split in self.split_names}
+        self._levels: dict[str, Levels] = {split: [] for split in self.split_names}
         return {split: self._generate_examples(split) for split in self.split_names}
 
     def _chosen(self, split: str) -> np.ndarray:
@@ -152,7 +150,7 @@ class PlacedCutouts(CarefulBuild):
         if split == "train":
             self.info.metadata.update(sample.statistics(self.builder_config.bands))
         if split == SPLITS[-1]:
-            self._check_for_leaks()
+            note_leak(self.info.metadata, self._levels, "position, depth and the level at the border")
 
     def beam_work(self) -> list[Work]:
         config = dataclasses.replace(self.builder_config, rows=None)
@@ -172,21 +170,6 @@ class PlacedCutouts(CarefulBuild):
                 valid_fraction = np.isfinite(image).all(axis=2).mean(dtype=np.float32)
                 self._note(split, sample, example, float(valid_fraction), border_levels(image[None])[0])
             self._note_end(split, sample)
-
-    def _check_for_leaks(self) -> None:
-        """What position, depth and border level alone tell of the label, into the metadata; a warning if much."""
-        train, test = (self._levels[split] for split in ("train", "test"))
-        features = [np.array([row[0] for row in rows], np.float64) for rows in (train, test)]
-        labels = [np.array([row[1] for row in rows], bool) for rows in (train, test)]
-        value, error = leak_auc(features[0], labels[0], features[1], labels[1])
-        self.info.metadata["leak_check"] = {"auc": value, "error": error}
-        if abs(value - 0.5) > _LEAK_SIGMA * error:
-            logging.warning(
-                "position, depth and the level at the border alone tell objects from empty sky: AUC %.3f +- %.3f; a "
-                "network may learn the footprint instead of the objects",
-                value,
-                error,
-            )
 
     def estimated_bytes(self) -> int:
         config = self.builder_config

@@ -14,14 +14,18 @@ from clusterjax.config import DataConfig
 from clusterjax.data.sources import open_source
 from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.simulation.cutout import POSITIVE_TYPE
+from clusterjax.simulation.knobs import XRAY_CLUSTERS
 from clusterjax.simulation.skies import Sky, simulation_of
 from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
+from tfds_builders.leak_check import Levels, note_leak
 from tfds_builders.on_beam import Work
+from tfds_builders.sharing import Share
 from tfds_builders.simulated_example import SPLITS, simulate_example, simulate_without_sources
 from tfds_builders.sky_features import sky_features
 
 LABELS = ("other", POSITIVE_TYPE)
-_STATISTICS_CUTOUTS = 1024  # of the training split, evenly spaced: 4 million pixels a band
+_SAMPLE = 1024  # of a split, evenly spaced: 4 million pixels a band
+_OBJECTS = (POSITIVE_TYPE, *XRAY_CLUSTERS)
 
 
 @dataclasses.dataclass
@@ -115,6 +119,7 @@ def simulated_examples(
 class SimulatedCutouts(CarefulBuild):
     """Mix-in before ``tfds.core.GeneratorBasedBuilder``: simulated cutouts in splits that share no sky."""
 
+    share: Share | None = None  # with other hosts
     num_processes: int | None = None  # that simulate; None: one a core. The content does not depend on it.
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -159,34 +164,36 @@ class SimulatedCutouts(CarefulBuild):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         config = self.builder_config
         count = getattr(config, f"num_{split}")
-        examples = generate_in_parallel(
-            functools.partial(simulate_example, split, image_size=config.image_size, **self._recipe()),
-            range(count),
-            num_processes=self.num_processes,
-            description=f"Simulating {split}",
-            unit="cutout",
-        )
         labels = self.change_labels(split)
-        chosen, sample = self._statistics_cutouts(), []
-        for index, example in enumerate(examples):
-            if split == "train" and index in chosen:
-                sample.append(self._statistics_pixels(example["image"]))
+        chosen, sample = self._sample(split), []
+        for index, example in enumerate(self._examples(split)):
+            if index in chosen:
+                sample.append(example)
             yield ordered_key(index, count), config.labelled(example, labels, index)
+        self._note(split, sample)
+
+    def _sample(self, split: str) -> range:
+        """Numbers of the examples that statistics and the check for leaks are of."""
+        count = getattr(self.builder_config, f"num_{split}")
+        return range(0, count, -(-count // _SAMPLE)) if split != "validation" else range(0)
+
+    def _note(self, split: str, sample: list[dict]) -> None:
+        """Statistics of the training split; what gives labels away, once the test split is there too."""
+        if not sample:
+            return
+        images = np.stack([example["image"] for example in sample])
         if split == "train":
-            self._note_statistics(sample)
-
-    def _statistics_cutouts(self) -> range:
-        """Numbers of the training cutouts that the band statistics are fitted to."""
-        count = self.builder_config.num_train
-        return range(0, count, -(-count // _STATISTICS_CUTOUTS))
-
-    def _statistics_pixels(self, image: np.ndarray) -> np.ndarray:
-        """Of large cutouts, evenly spaced pixels."""
-        return image.reshape(-1, image.shape[-1])[:: max(self.builder_config.stored_size**2 // 64**2, 1)]
-
-    def _note_statistics(self, sample: list[np.ndarray]) -> None:
-        bands = self.info.metadata["bands"]
-        self.info.metadata["band_statistics"] = fit_band_statistics(np.stack(sample), bands).to_dict()
+            self._levels: dict[str, Levels] = {}
+            bands = self.info.metadata["bands"]
+            step = max(self.builder_config.stored_size**2 // 64**2, 1)  # of large cutouts, evenly spaced pixels
+            pixels = images.reshape(len(images), -1, images.shape[-1])[:, ::step]
+            self.info.metadata["band_statistics"] = fit_band_statistics(pixels, bands).to_dict()
+        # Position alone: depth is the same everywhere, and a sky drawn for one cutout has no level but its object's.
+        self._levels[split] = [
+            ([example["ra_deg"], example["dec_deg"]], example["object_type"] in _OBJECTS) for example in sample
+        ]
+        if split == "test":
+            note_leak(self.info.metadata, self._levels, "right ascension and declination")
 
     def beam_work(self) -> list[Work]:
         config = self.builder_config
@@ -200,8 +207,27 @@ class SimulatedCutouts(CarefulBuild):
         ]
 
     def note_examples(self) -> None:
-        source = open_source(self, "train")
-        self._note_statistics([self._statistics_pixels(source[i]["image"]) for i in self._statistics_cutouts()])
+        names = self.info.features["object_type"].names
+        for split in SPLITS:
+            source = open_source(self, split)
+            sample = [source[index] for index in self._sample(split)]
+            self._note(split, [row | {"object_type": names[row["object_type"]]} for row in sample])
+
+    def _examples(self, split: str) -> Iterator[dict]:
+        return generate_in_parallel(
+            functools.partial(simulate_example, split, image_size=self.builder_config.image_size, **self._recipe()),
+            range(getattr(self.builder_config, f"num_{split}")),
+            num_processes=self.num_processes,
+            description=f"Simulating {split}",
+            unit="cutout",
+            share=self.share,
+        )
+
+    def make_share(self) -> None:
+        """On another host than the first: this host's part of what the first one puts together."""
+        for split in SPLITS:
+            for _ in self._examples(split):
+                raise RuntimeError("the first host puts a data set together, no other")
 
     def _recipe(self) -> dict[str, Any]:
         """What each example depends on, besides its split and number."""

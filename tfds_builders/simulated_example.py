@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from clusterjax.data.resize import resize_images
+from clusterjax.data.resize import resize_picture
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.skies import Sky, simulation_of
 from clusterjax.sky.regions import sample_positions
@@ -46,7 +46,7 @@ def simulate_example(
     if rng.random() < sky.label_noise and split == "train":
         label = 1 - label
     return {
-        "image": cutout.image if image_size is None else _resample(cutout.image, image_size),
+        "image": cutout.image if image_size is None else resize_picture(cutout.image, image_size),
         "label": label,
         "object_type": cutout.object_type,
         "ra_deg": ra_deg[0],
@@ -57,11 +57,6 @@ def simulate_example(
         "object_id": split_id * _OBJECT_ID_STRIDE + index,
         "sky_block": int(block[0]),
     }
-
-
-def _resample(image: np.ndarray, size: int) -> np.ndarray:
-    resampled = resize_images(image[None].astype(np.float32), size)[0]
-    return np.rint(resampled).astype(image.dtype) if image.dtype.kind == "u" else resampled
 
 
 def simulate_without_sources(

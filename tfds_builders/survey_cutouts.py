@@ -19,6 +19,7 @@ from clusterjax.errors import InputError
 from clusterjax.sky.open_map import file_stamps
 from clusterjax.sky.surveys.downloads import Downloader, DownloadSettings, ResourceMissing
 from clusterjax.sky.surveys.images import SERVICES, ImageService, image_service, read_cutout, wrong_size
+from clusterjax.writing import replacing
 from tfds_builders.border_levels import border_levels
 from tfds_builders.generation import absl_errors_only
 from tfds_builders.pixel_sample import PixelSample
@@ -26,6 +27,7 @@ from tfds_builders.placed_cutouts import Cut, PlacedConfig, PlacedCutouts, conte
 from tfds_builders.planning import Selection, types_and_classes
 from tfds_builders.survey_plan import plan_survey
 
+LOCAL_MAPS = "local_maps"  # the service that is none: maps on disk
 _MOST_LEFT_OUT = 0.5  # of a split; more, and something is wrong with the service
 _PATIENCE = 200  # cutouts before that is said
 
@@ -135,7 +137,8 @@ def _read(service: ImageService, parts: list, place: tuple[float, float], size: 
 def _write_objects(folder: pathlib.Path, rows: Table) -> None:
     table = Table(rows, copy=True)
     table.add_column(np.arange(len(table)), name="object_id", index=0)
-    table.write(folder / "objects.ecsv", format="ascii.ecsv")
+    with replacing(folder / "objects.ecsv") as partial:
+        table.write(partial, format="ascii.ecsv")
 
 
 def open_downloader(config: SurveyConfig) -> Downloader:
@@ -158,7 +161,7 @@ def make_survey_builder(builder_class: type, config: DataConfig, services: tuple
     service or catalogue, and for whatever hinders fetching it.
     """
     survey = config.survey
-    service = image_service(survey.service, services)
+    service = image_service(survey.service, (*services, LOCAL_MAPS))
     if config.simulated_size > service.max_size:
         raise InputError(
             f"config.data.simulated_size={config.simulated_size} is more than the {service.max_size} pixels that "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Callable
 
 import numpy as np
 from astropy.table import Table, vstack
@@ -9,7 +10,7 @@ from astropy.table import Table, vstack
 from clusterjax.config import SurveyConfig
 from clusterjax.errors import InputError
 from clusterjax.simulation.cutout import POSITIVE_TYPE
-from clusterjax.sky.footprint import Footprint, footprint_of
+from clusterjax.sky.footprint import Footprint, OnMaps, footprint_of
 from clusterjax.sky.merging import is_near, merge_catalogues
 from clusterjax.sky.selection import draw_away_from
 from clusterjax.sky.surveys.downloads import Downloader
@@ -28,16 +29,27 @@ class Sample:
 
     objects: Table
     known: Table
-    footprint: Footprint
+    footprint: Footprint | OnMaps
 
 
-def plan_survey(config: SurveyConfig, selection: Selection, pixel_scale_arcsec: float, downloader: Downloader) -> Table:
+Covered = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def plan_survey(
+    config: SurveyConfig,
+    selection: Selection,
+    pixel_scale_arcsec: float,
+    downloader: Downloader,
+    covered: Covered | None = None,
+) -> Table:
     """A row a cutout: position, type, numbers, ``catalogues`` and ``names`` (all that an object has), block, split.
 
     Negatives and empty positions lie in the footprint of the clusters and keep ``selection.exclusion_arcmin`` from
     every cluster of any catalogue, also of those held out. A catalogue that is held out has a split ``test_<name>``:
     its clusters in the test split's blocks (of the others, training has seen the sky), with empty positions of its own
     footprint. Such a cluster may be in a catalogue that is trained on too; its sky is not.
+
+    ``covered(ra_deg, dec_deg)`` says where there are pixels, if not everywhere: nothing lies elsewhere.
 
     Raises :class:`InputError` for catalogues without clusters, and for a split without cutouts of both kinds.
     """
@@ -48,14 +60,15 @@ def plan_survey(config: SurveyConfig, selection: Selection, pixel_scale_arcsec: 
     clusters = merge_catalogues(tables, radius_arcmin=config.merge_radius_arcmin)
     known = vstack([one["ra_deg", "dec_deg"] for one in (*tables, *held_out.values())], metadata_conflicts="silent")
     rng = np.random.default_rng([selection.seed, 0])
+    clusters, footprint = _within(clusters, covered, ", ".join(config.catalogues))
     if config.max_objects is not None:
         clusters = _some(clusters, config.max_objects, rng)
-    footprint = footprint_of(clusters["ra_deg"], clusters["dec_deg"])
+        _, footprint = _within(clusters, covered, "")
     negatives = _negatives(config, selection, downloader, known, footprint, len(clusters), rng)
     sample = Sample(vstack([clusters, *negatives], metadata_conflicts="silent"), known, footprint)
     rows = [assign_splits(_with_empty(sample, len(clusters), selection, rng), selection, pixel_scale_arcsec)]
     for name, table in held_out.items():
-        rows.append(_held_out(name, table, known, config, selection, pixel_scale_arcsec))
+        rows.append(_held_out(name, table, known, config, selection, pixel_scale_arcsec, covered))
     result = vstack(rows, metadata_conflicts="silent")
     result.remove_columns(["catalogue", "name"])
     check_splits(result, where="the catalogues", objects=", ".join(config.catalogues), remedy=_REMEDY)
@@ -68,6 +81,16 @@ def _clusters(entry: str, downloader: Downloader) -> Table:
     if not len(table):
         raise InputError(f"{entry} has no clusters; config.data.survey.negatives is for other objects")
     return table
+
+
+def _within(objects: Table, covered: Covered | None, where: str) -> tuple[Table, Footprint | OnMaps]:
+    """(those on the maps, the footprint that they tell of)."""
+    if covered is not None:
+        objects = objects[covered(np.asarray(objects["ra_deg"], float), np.asarray(objects["dec_deg"], float))]
+        if not len(objects):
+            raise InputError(f"no cluster of {where} lies on a valid pixel of config.data.maps")
+    footprint = footprint_of(objects["ra_deg"], objects["dec_deg"])
+    return objects, footprint if covered is None else OnMaps(footprint, covered)
 
 
 def _split_name(table: Table) -> str:
@@ -83,7 +106,7 @@ def _negatives(
     selection: Selection,
     downloader: Downloader,
     known: Table,
-    footprint: Footprint,
+    footprint: Footprint | OnMaps,
     num_clusters: int,
     rng: np.random.Generator,
 ) -> list[Table]:
@@ -121,14 +144,23 @@ def _with_empty(sample: Sample, num_clusters: int, selection: Selection, rng: np
 
 
 def _held_out(
-    name: str, table: Table, known: Table, config: SurveyConfig, selection: Selection, pixel_scale_arcsec: float
+    name: str,
+    table: Table,
+    known: Table,
+    config: SurveyConfig,
+    selection: Selection,
+    pixel_scale_arcsec: float,
+    covered: Covered | None,
 ) -> Table:
     # Of its name, so that another held-out catalogue changes nothing.
     rng = np.random.default_rng([selection.seed, 1, *name.encode()])
-    objects = merge_catalogues([table], radius_arcmin=config.merge_radius_arcmin)
+    objects, footprint = _within(
+        merge_catalogues([table], radius_arcmin=config.merge_radius_arcmin), covered, f"the held-out {name}"
+    )
     if config.max_objects is not None:
         objects = _some(objects, config.max_objects, rng)
-    sample = Sample(objects, known, footprint_of(objects["ra_deg"], objects["dec_deg"]))
+        _, footprint = _within(objects, covered, name)
+    sample = Sample(objects, known, footprint)
     rows = assign_splits(_with_empty(sample, len(objects), selection, rng), selection, pixel_scale_arcsec)
     rows = rows[np.asarray(rows["split"]) == "test"]
     types = np.asarray(rows["object_type"])

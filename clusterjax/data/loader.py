@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import grain
-import jax
 import numpy as np
 from absl import flags
 
@@ -13,6 +12,7 @@ from clusterjax.data.preprocess import Preprocess
 from clusterjax.data.sampling import LabelNoise, draw_balanced, shuffle_records
 from clusterjax.data.transforms import RandomAffine, TrainTransform
 from clusterjax.errors import InputError
+from clusterjax.hosts import host_index, num_hosts
 
 _CACHE_BYTES = 1e9  # of a training split's images
 _BATCHES_AHEAD = 4  # per reading thread or process: the step never waits, and the memory stays small
@@ -112,9 +112,8 @@ def make_train_loader(
     ``get_state()`` and ``set_state()``: an iterator with the state set goes on with the very next batch. Raises
     :class:`InputError` when the source is empty or holds fewer records than there are hosts.
     """
-    num_hosts = jax.process_count()
-    if len(source) < num_hosts:
-        raise InputError(f"the training split has {len(source)} images; at least {num_hosts} (one a host) are needed")
+    if len(source) < num_hosts():
+        raise InputError(f"the training split has {len(source)} images; at least {num_hosts()} (one a host) are needed")
     source = keep_if_small(source, config)
     noise = LabelNoise(label_noise, num_classes, seed) if label_noise else None
     read = _ReadRecord(source, all_features=False, label_noise=noise)
@@ -143,8 +142,7 @@ def make_eval_loader(source, config: DataConfig, *, batch_size: int) -> grain.It
     """
     if len(source) == 0:
         raise InputError("the split to evaluate has no images")
-    num_hosts = jax.process_count()
-    global_batch_size = batch_size * num_hosts
+    global_batch_size = batch_size * num_hosts()
     padded = -(-len(source) // global_batch_size) * global_batch_size
     read = _ReadBatch(_ReadRecord(source, all_features=True))
     return _read_ahead(_share(grain.MapDataset.range(padded), batch_size).map(read), config)
@@ -153,7 +151,7 @@ def make_eval_loader(source, config: DataConfig, *, batch_size: int) -> grain.It
 def _share(dataset: grain.MapDataset, batch_size: int) -> grain.MapDataset:
     """Batches of this host. Those of all hosts, in their order, are what one host alone would get: the same training on
     any number of hosts, and a run goes on with another number."""
-    return dataset.batch(batch_size, drop_remainder=True)[jax.process_index() :: jax.process_count()]
+    return dataset.batch(batch_size, drop_remainder=True)[host_index() :: num_hosts()]
 
 
 def _read_ahead(dataset: grain.MapDataset, config: DataConfig) -> grain.IterDataset:

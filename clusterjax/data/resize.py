@@ -26,3 +26,9 @@ def resize_images(images, size: int):
             matrix = resize_matrix(images.shape[axis], size)
             images = xp.moveaxis(xp.tensordot(images, matrix, axes=([axis], [1]), **precision), -1, axis)
     return images
+
+
+def resize_picture(image: np.ndarray, size: int) -> np.ndarray:
+    """One (y, x, channel) by :func:`resize_images`; pictures of 8 bits stay such."""
+    resized = resize_images(image[None].astype(np.float32), size)[0]
+    return np.rint(resized).astype(image.dtype) if image.dtype.kind == "u" else resized

@@ -4,11 +4,13 @@
 """
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import jax
 
+from clusterjax import hosts
 from clusterjax.config import ExperimentConfig
 from clusterjax.errors import InputError
 from clusterjax.experiment import load_network
@@ -20,6 +22,7 @@ from clusterjax.jobs.data_card import write_data_card
 from clusterjax.jobs.explaining import explain
 from clusterjax.jobs.exporting import export
 from clusterjax.jobs.fusing import fuse as fuse
+from clusterjax.jobs.injecting import inject
 from clusterjax.jobs.learning import build, find_learning_rate
 from clusterjax.jobs.members import train
 from clusterjax.jobs.packing import pack
@@ -28,13 +31,30 @@ from clusterjax.jobs.scoring import evaluate
 from clusterjax.jobs.searching import can_scan, scan
 from clusterjax.jobs.sending import send
 from clusterjax.jobs.session import Session, keep_config, open_workdir, say
+from clusterjax.jobs.vetting import vet as vet
 from clusterjax.models import check_model
 from clusterjax.parallel import make_mesh
 
 
 def build_and_show(session: Session) -> None:
     """The data set of the config and its data card."""
-    write_data_card(session, build(session))
+    builder = build(session)
+    hosts.on_first_host(lambda: write_data_card(session, builder))
+
+
+def _explain(session: Session) -> None:
+    _with_network_on_first_host(explain, session)
+
+
+def _report(session: Session) -> None:
+    hosts.on_first_host(lambda: report(session))
+
+
+def _with_network_on_first_host(job, session: Session) -> None:
+    """A job that one host does by itself with the trained network, which all hosts must load."""
+    session.trained_network()
+    own = session.alone()
+    hosts.on_first_host(lambda: job(own))
 
 
 _JOBS = {
@@ -42,11 +62,12 @@ _JOBS = {
     "lr_range_test": find_learning_rate,
     "train": train,
     "evaluate": evaluate,
-    "explain": explain,
+    "explain": _explain,
     "scan": scan,
-    "report": report,
-    "export": export,
-    "pack": pack,
+    "inject": functools.partial(_with_network_on_first_host, inject),
+    "report": _report,
+    "export": functools.partial(_with_network_on_first_host, export),
+    "pack": functools.partial(_with_network_on_first_host, pack),
     "cross_validate": cross_validate,
 }
 
@@ -60,6 +81,7 @@ def run(
     images: tuple[str, ...] = (),
     catalogue: tuple[str, ...] = (),
     samp: bool = False,
+    profile: bool = False,
 ) -> None:
     """Do ``job`` (one of ``clusterjax.main.JOBS``). Without a config, that of the ``checkpoint`` is taken; without
     either, the network that clusterjax brings along for such ``images``, and a workdir named after them.
@@ -79,22 +101,22 @@ def run(
         config = dataclasses.replace(config, search=search)
     check_model(config.model.name, head=config.model.head, **config.model.kwargs)  # before anything is built for it
     workdir = pathlib.Path("runs") / config.name if workdir is None else workdir
-    open_workdir(workdir)
+    hosts.on_first_host(lambda: open_workdir(workdir))
     jax.config.update("jax_compilation_cache_dir", str((workdir.parent / "compilation_cache").resolve()))
     if job in ("all", "lr_range_test", "train", "cross_validate"):
-        keep_config(workdir, config)
-    session = Session(config, workdir, mesh, network)
+        hosts.on_first_host(lambda: keep_config(workdir, config))
+    session = Session(config, workdir, mesh, network, profile)
     if job != "all":
         _JOBS[job](session)
     else:
         train(session)
         evaluate(session)
-        explain(session)
+        _explain(session)
         if can_scan(config):
             scan(session)
-        report(session)
+        _report(session)
     if samp:
-        send(session)
+        hosts.on_first_host(lambda: send(session))
 
 
 def sweep(
@@ -107,7 +129,7 @@ def sweep(
     What is done is skipped, and an experiment that cannot be done is left out, so that the others still are. Raises
     InputError at the end, with the reasons, if there was one.
     """
-    open_workdir(workdir)
+    hosts.on_first_host(lambda: open_workdir(workdir))
     parts = ("train", "evaluate") if job == "all" else (job,)
     failures = {}
     for number, (name, experiment) in enumerate(experiments.items(), start=1):
@@ -120,16 +142,19 @@ def sweep(
             say(f"{name} is left out: {error}")
             failures[name] = str(error)
         jax.clear_caches()  # the programs of one network are of no use to the next
-    folders = [workdir / name for name in experiments]
+    hosts.on_first_host(lambda: _compare_swept(job, [workdir / name for name in experiments], workdir, fused))
+    if failures:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise InputError(f"{len(failures)} of {len(experiments)} experiments failed: {reasons}")
+
+
+def _compare_swept(job: str, folders: list[pathlib.Path], workdir: pathlib.Path, fused: Sequence[str]) -> None:
     show_learning_rates(folders, workdir)
     evaluated = [folder for folder in folders if (folder / "evaluation" / "metrics.json").exists()]
     if job in ("all", "evaluate") and fused and all(workdir / name in evaluated for name in fused):
         evaluated += fuse([workdir / name for name in fused], workdir)
     if job in ("all", "evaluate") and len(evaluated) > 1:
         compare(evaluated, workdir / "comparison")
-    if failures:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise InputError(f"{len(failures)} of {len(experiments)} experiments failed: {reasons}")
 
 
 def _started_from(experiment: ExperimentConfig, experiments: Mapping[str, ExperimentConfig], workdir: pathlib.Path):

@@ -41,6 +41,7 @@ def describe_candidates(
     text = "by the position (ICRS), truncated as the IAU asks for"
     candidates.add_column(Column(np.array(names, str), description=text), index=0, name="name")
     summary = {"null_centre": null.centre, "null_spread": null.spread, "null_asymmetry": null.asymmetry}
+    summary["flags"] = {name: dataclasses.asdict(flag) for name, flag in flags.items()}
     summary["num_unflagged"] = int(sum(not names_of(int(value), flags) for value in candidates["flags"]))
     if catalogues.known:
         candidates, summary["catalogues"] = mark_known(

@@ -21,6 +21,7 @@ from clusterjax.report.html import write_report
 from clusterjax.report.plots_learning import plot_lr_ranges
 from clusterjax.report.theme import to_png
 from clusterjax.sky.catalogues import read_table, write_table
+from clusterjax.writing import write_bytes
 
 _LEAST_TO_BIN = 20  # clusters with a redshift
 
@@ -100,7 +101,7 @@ def show_learning_rates(folders: Sequence[pathlib.Path], workdir: pathlib.Path) 
     rates = [np.nan if result.suggestion is None else result.suggestion for result in results.values()]
     reasons = [result.reason for result in results.values()]
     write_table(workdir / "lr_range", Table({"run": list(results), "learning_rate": rates, "reason": reasons}))
-    (workdir / "lr_range.png").write_bytes(to_png(plot_lr_ranges(results)))
+    write_bytes(workdir / "lr_range.png", to_png(plot_lr_ranges(results)))
     say(f"learning rates of {len(results)} runs: {workdir / 'lr_range.png'}")
 
 

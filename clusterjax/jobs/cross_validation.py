@@ -9,14 +9,15 @@ import json
 import numpy as np
 from astropy.table import Table, vstack
 
+from clusterjax import hosts
 from clusterjax.config import ExperimentConfig
-from clusterjax.data.loader import keep_if_small, make_eval_loader
+from clusterjax.data.loader import keep_if_small
 from clusterjax.data.sources import Joined, Subset, open_source
 from clusterjax.errors import InputError
 from clusterjax.evaluation.ensemble import figures_of, with_mean_and_std
 from clusterjax.experiment import load_network
 from clusterjax.jobs.calibrating import scores_of
-from clusterjax.jobs.learning import Learning, build, describe, set_up
+from clusterjax.jobs.learning import Learning, build, describe, evaluation_batches, set_up
 from clusterjax.jobs.members import Member, learning_rate, member_session, train_members
 from clusterjax.jobs.scoring import predictions_table
 from clusterjax.jobs.session import Session, say, write_json
@@ -36,7 +37,7 @@ def cross_validate(session: Session) -> None:
     source = keep_if_small(Joined(tuple(open_source(builder, split) for split in SPLITS)), config.data)
     folds = _folds(source, config)
     number = config.training.num_folds
-    _check_same_folds(session, builder.info.full_name)
+    hosts.on_first_host(lambda: _check_same_folds(session, builder.info.full_name))
     rate = learning_rate(session, learning)
     describe(session, learning)
     members = []
@@ -55,8 +56,13 @@ def cross_validate(session: Session) -> None:
         table = _test(member.session, learning, _part(source, folds == fold), builder.info.features)
         table.add_column(np.full(len(table), fold), name="fold", index=0)
         tables.append(table)
+    hosts.on_first_host(lambda: _write(session, tables, learning.network.facts.class_names))
+
+
+def _write(session: Session, tables: list[Table], class_names) -> None:
+    """predictions.*, and folds.* with the figures of each fold."""
+    number = len(tables)
     predictions = vstack(tables, metadata_conflicts="silent")
-    class_names = learning.network.facts.class_names
     rows = [figures_of(np.asarray(table["label"]), scores_of(table, class_names), class_names) for table in tables]
     figures = with_mean_and_std([f"fold {fold}" for fold in range(number)], rows, called="fold")
     folder = session.folder(FOLDER)
@@ -100,6 +106,6 @@ def _check_same_folds(session: Session, data: str) -> None:
 
 def _test(session: Session, learning: Learning, source: Subset, features) -> Table:
     network = load_network(session.workdir / "checkpoints", session.mesh)
-    batches = make_eval_loader(source, session.config.data, batch_size=session.config.training.eval_batch_size)
+    batches = evaluation_batches(session.config, source)
     _, columns = run_evaluation(learning.eval_step, network.state, batches, session.mesh)
     return predictions_table(columns, features, network.facts.class_names)

@@ -63,6 +63,7 @@ def make_data_card(config: ExperimentConfig, builder) -> DatasetCard:
         units=metadata.get("units", ""),
         pixels=_pixels(sample, preprocess),
         leak=None if leak is None else (float(leak["auc"]), float(leak["error"])),
+        leak_features=(leak or {}).get("features", ""),
         examples=_examples(train, types["train"]),
         augmented=_augmented(train[0]["image"], config.augment),
         natural_colour=metadata.get("input_kind") == "images",

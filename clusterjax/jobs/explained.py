@@ -72,5 +72,5 @@ def read_explained(workdir: pathlib.Path, metrics: dict) -> Explained | None:
     if summary["made_from"]["evaluation"] != metrics["made_from"]:
         say("the explanations are of another evaluation and are left out: run --job=explain")
         return None
-    with np.load(folder / "maps.npz") as file:
+    with np.load(folder / "maps.npz", allow_pickle=False) as file:
         return Explained(read_table(folder / "explanations.fits"), dict(file), summary)

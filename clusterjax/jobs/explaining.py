@@ -24,8 +24,15 @@ from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.report.contents import Predictions
 from clusterjax.report.galleries import choose_examples
 from clusterjax.sky.catalogues import write_table
-from clusterjax.training.explain import in_batches, make_activation_maps, make_grad_cam, make_integrated_gradients
+from clusterjax.training.explain import (
+    Attributions,
+    in_batches,
+    make_activation_maps,
+    make_grad_cam,
+    make_integrated_gradients,
+)
 from clusterjax.training.layers_within import MapLayer, choose_grad_cam_layer, choose_layers, list_map_layers
+from clusterjax.writing import replacing
 
 _NUM_WITH_ACTIVATIONS = 3  # groups whose first cutout has its activation maps shown
 
@@ -81,8 +88,7 @@ class _Explained:
 
 
 def _explain(network: Network, config: ExplainConfig, images, targets, groups) -> _Explained:
-    facts, members = network.facts, network.weights()
-    weights = members[0]
+    facts, weights = network.facts, network.weights()[0]
     inputs = np.asarray(facts.preprocess(images.astype(np.float32)))
     layers = list_map_layers(network.graphdef, *weights, input_shape=inputs.shape[1:])
     cam_layer = choose_grad_cam_layer(layers, config.grad_cam_layer)
@@ -90,16 +96,8 @@ def _explain(network: Network, config: ExplainConfig, images, targets, groups) -
     _check_filters(config, shown_layers)
     batches = functools.partial(in_batches, batch_size=config.batch_size)
 
-    cam = make_grad_cam(network.graphdef, cam_layer)
-    grad_cam = _mean([batches(functools.partial(cam, *each), inputs, targets) for each in members])
-    baseline = _baseline(config, facts.preprocess, images.shape[1:])
-    integrate = make_integrated_gradients(network.graphdef, num_steps=config.num_steps)
-    attributed = _mean(
-        [
-            batches(lambda x, target, each=each: integrate(*each, x, baseline, target), inputs, targets)
-            for each in members
-        ]
-    )
+    grad_cam = mean_grad_cam(network, cam_layer, config, inputs, targets)
+    attributed = mean_attributions(network, config, inputs, targets, images.shape[1:])
 
     first = np.array([np.argmax(groups == group) for group in list(dict.fromkeys(groups))[:_NUM_WITH_ACTIVATIONS]])
     maps = batches(functools.partial(make_activation_maps(network.graphdef, shown_layers), *weights), inputs[first])
@@ -125,6 +123,36 @@ def _explain(network: Network, config: ExplainConfig, images, targets, groups) -
             "layers": {layer.name: {"shape": layer.shape, "filters": filters[layer.name]} for layer in shown_layers},
         },
         with_activations=first,
+    )
+
+
+def mean_grad_cam(network: Network, layer: MapLayer, config: ExplainConfig, inputs, targets) -> np.ndarray:
+    """(n, y, x) on the layer's pixels, of the network's ``inputs``; the mean over the members of an ensemble."""
+    cam = make_grad_cam(network.graphdef, layer)
+    return _mean(
+        [
+            in_batches(functools.partial(cam, *each), inputs, targets, batch_size=config.batch_size)
+            for each in network.weights()
+        ]
+    )
+
+
+def mean_attributions(
+    network: Network, config: ExplainConfig, inputs, targets, cutout_shape: tuple[int, int, int]
+) -> Attributions:
+    """Integrated gradients from ``config.baseline``, of cutouts of that (y, x, band) before the normalisation."""
+    baseline = _baseline(config, network.facts.preprocess, cutout_shape)
+    integrate = make_integrated_gradients(network.graphdef, num_steps=config.num_steps)
+    return _mean(
+        [
+            in_batches(
+                lambda x, target, each=each: integrate(*each, x, baseline, target),
+                inputs,
+                targets,
+                batch_size=config.batch_size,
+            )
+            for each in network.weights()
+        ]
     )
 
 
@@ -172,8 +200,5 @@ def on_cutout_pixels(
 
 
 def _write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as stream:
+    with replacing(path) as partial, partial.open("wb") as stream:  # to a name it would add .npz
         np.savez_compressed(stream, **arrays)
-    partial.replace(path)

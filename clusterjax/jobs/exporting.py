@@ -19,6 +19,7 @@ from clusterjax.experiment import Network
 from clusterjax.jobs.session import Session, say, write_json
 from clusterjax.models.cpu_kernels import plain_kernels
 from clusterjax.training.ensemble import mean_and_spread
+from clusterjax.writing import replacing
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Between the file's scores and the model's; bfloat16 has 8 bits.
@@ -44,20 +45,18 @@ def export(session: Session) -> None:
     exported = export_network(network)
     content = exported.serialize()
     path = folder / "model.stablehlo"
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(content)
-    rows = validate_export(temporary, network)
     tolerance = TOLERANCE[network.config.model.dtype]
-    for batch_size, difference in rows:
-        print(f"batch of {batch_size:3d}: scores within {difference:.1e} of the model's (limit {tolerance:.0e})")
-    worst = max(difference for _, difference in rows)
-    if not worst <= tolerance:
-        temporary.unlink()
-        raise InputError(
-            f"the exported program's scores are {worst:.1e} from those of {network.source}, more than {tolerance:.0e}; "
-            "nothing is written (was the same jax used throughout?)"
-        )
-    temporary.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+        rows = validate_export(partial, network)
+        for batch_size, difference in rows:
+            print(f"batch of {batch_size:3d}: scores within {difference:.1e} of the model's (limit {tolerance:.0e})")
+        worst = max(difference for _, difference in rows)
+        if not worst <= tolerance:
+            raise InputError(
+                f"the exported program's scores are {worst:.1e} from those of {network.source}, more than "
+                f"{tolerance:.0e}; nothing is written (was the same jax used throughout?)"
+            )
     about = describe_export(network, exported) | {
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),

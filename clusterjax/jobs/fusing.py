@@ -24,17 +24,28 @@ def fuse(folders: Sequence[pathlib.Path], workdir: pathlib.Path) -> list[pathlib
     does; returns their folders, to be compared with the runs.
 
     The stacking is fitted on the validation split. Where all runs are ensembles of as many networks, the first of each
-    are fused, the second of each, and so on. Raises InputError for runs that are not of the same cutouts.
+    are fused, the second of each, and so on. FOLDER:COLUMN is another column of a run's predictions, such as
+    runs/infrared:matched_filter. Raises InputError for runs that are not of the same cutouts.
     """
     if len(folders) < 2:
         raise InputError("--job=fuse needs two or more evaluated runs, as in --job=fuse runs/infrared runs/microwave")
-    tables = {split: _read_alike(folders, split) for split in SPLITS}
-    members = {split: _member_scores(folders, tables[split], split) for split in SPLITS}
+    columns = [_column_of(folder) for folder in folders]
+    folders = [folder.with_name(folder.name.partition(":")[0]) for folder in folders]
+    tables = {split: _read_alike(folders, columns, split) for split in SPLITS}
+    members = {split: _member_scores(folders, columns, tables[split], split) for split in SPLITS}
     open_workdir(workdir)
-    return [_write(folders, workdir / method, method, tables, members) for method in METHODS]
+    names = [
+        from_json((folder / "config.json").read_text()).model.name if column == "score" else column
+        for folder, column in zip(folders, columns, strict=True)
+    ]
+    return [_write(folders, names, workdir / method, method, tables, members) for method in METHODS]
 
 
-def _read_alike(folders: Sequence[pathlib.Path], split: str) -> list[Table]:
+def _column_of(folder: pathlib.Path) -> str:
+    return folder.name.partition(":")[2] or "score"
+
+
+def _read_alike(folders: Sequence[pathlib.Path], columns: Sequence[str], split: str) -> list[Table]:
     """Predictions of the same cutouts, of all runs."""
     tables = []
     for folder in folders:
@@ -43,9 +54,11 @@ def _read_alike(folders: Sequence[pathlib.Path], split: str) -> list[Table]:
             raise InputError(f"{folder} has no evaluation/predictions_{split}.fits; run --job=evaluate there first")
         tables.append(read_table(path))
     first = tables[0]
-    for folder, table in zip(folders, tables, strict=True):
+    for folder, column, table in zip(folders, columns, tables, strict=True):
         if "score" not in table.colnames:
             raise InputError(f"{folder} has more than two classes; scores of two are fused")
+        if column not in table.colnames:
+            raise InputError(f"the predictions of {folder} have no column {column!r}; they have {table.colnames}")
         if "object_id" not in first.colnames or len(table) != len(first) or any(
             not np.array_equal(table[name], first[name]) for name in ("object_id", "label")
         ):  # fmt: skip
@@ -53,20 +66,23 @@ def _read_alike(folders: Sequence[pathlib.Path], split: str) -> list[Table]:
     return tables
 
 
-def _member_scores(folders: Sequence[pathlib.Path], tables: list[Table], split: str) -> np.ndarray:
+def _member_scores(
+    folders: Sequence[pathlib.Path], columns: Sequence[str], tables: list[Table], split: str
+) -> np.ndarray:
     """Scores (run, member, example): of one member where the runs are not ensembles of as many."""
     found = []
-    for folder in folders:
+    for folder, column in zip(folders, columns, strict=True):
         path = folder / "evaluation" / f"members_{split}.fits"
-        table = read_table(path) if path.exists() else Table()
+        table = read_table(path) if column == "score" and path.exists() else Table()
         names = [name for name in table.colnames if name.startswith("score_")]
         found.append([np.asarray(table[name], float) for name in names])
     if len({len(scores) for scores in found}) > 1 or not found[0]:
-        return np.stack([np.asarray(table["score"], float)[None] for table in tables])
+        alone = [np.asarray(table[column], float)[None] for column, table in zip(columns, tables, strict=True)]
+        return np.stack(alone)
     return np.array(found)
 
 
-def _write(folders, folder: pathlib.Path, method: str, tables: dict, members: dict) -> pathlib.Path:
+def _write(folders, names, folder: pathlib.Path, method: str, tables: dict, members: dict) -> pathlib.Path:
     positive = np.asarray(tables["validation"][0]["label"]) == 1
     fused: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     used: list[Stacking] = []
@@ -98,11 +114,10 @@ def _write(folders, folder: pathlib.Path, method: str, tables: dict, members: di
         headline = show_members(evaluation, predictions, stacked, headline, classes)
     headline.write(evaluation / "headline.ecsv", overwrite=True)
     config = from_json((folders[0] / "config.json").read_text())
-    models = [from_json((each / "config.json").read_text()).model.name for each in folders]
-    config = dataclasses.replace(config, name=folder.name, model=ModelConfig(f"{method}({', '.join(models)})"))
+    config = dataclasses.replace(config, name=folder.name, model=ModelConfig(f"{method}({', '.join(names)})"))
     (folder / "config.json").write_text(to_json(config))
     made_from = json.loads((folders[0] / "evaluation" / "metrics.json").read_text())["made_from"]
-    fusion = {"runs": [str(each) for each in folders], "method": method}
+    fusion = {"runs": [str(each) for each in folders], "observers": list(names), "method": method}
     fusion["slopes"] = [how.slopes.tolist() for how in used]
     fusion["intercepts"] = [how.intercept for how in used]
     write_json(evaluation / "metrics.json", {"made_from": {"data": made_from["data"], **fusion}, **metrics})

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from clu import parameter_overview
 
+from clusterjax import hosts
 from clusterjax.config import ExperimentConfig, TrainingConfig
 from clusterjax.data.device_augment import make_train_transform
 from clusterjax.data.loader import keep_if_small, make_eval_loader, make_train_loader
@@ -20,7 +20,7 @@ from clusterjax.errors import InputError
 from clusterjax.experiment import DatasetFacts, Network, create_network, dataset_facts, make_builder
 from clusterjax.jobs.provenance import keep_provenance
 from clusterjax.jobs.session import Session, is_done, say, write_json
-from clusterjax.parallel import check_divisible, to_global
+from clusterjax.parallel import check_divisible, to_global, to_host
 from clusterjax.report.plots_learning import plot_lr_range
 from clusterjax.report.theme import to_png
 from clusterjax.training.checkpoint import Checkpoints
@@ -29,8 +29,12 @@ from clusterjax.training.evaluate import evaluate as run_evaluation
 from clusterjax.training.loop import TrainingRun
 from clusterjax.training.loop import train as run_training
 from clusterjax.training.lr_range import LrRangeResult, lr_range_test
+from clusterjax.training.profile import Profile
 from clusterjax.training.schedules import Plateau, make_backbone_schedule, make_schedule
+from clusterjax.training.state import shardings_of
 from clusterjax.training.step import Update, compile_update, make_eval_step, make_update, with_seed
+from clusterjax.writing import write_bytes, write_text
+from tfds_builders.sharing import Share
 
 # Of the training config, besides the batch size
 _CHANGE_THE_LOSS = ("label_smoothing", "label_noise", "class_weights", "balanced_batches")
@@ -39,12 +43,22 @@ _CHANGE_THE_LOSS = ("label_smoothing", "label_noise", "class_weights", "balanced
 def build(session: Session):
     """The data set of the config, built unless it is there."""
     builder = make_builder(session.config)
-    if not pathlib.Path(builder.data_dir).exists():
-        say(f"building {builder.info.full_name} in {builder.data_dir}")
-        started = time.perf_counter()
-        builder.download_and_prepare()
-        counts = ", ".join(f"{split.num_examples} {name}" for name, split in builder.info.splits.items())
-        say(f"built in {time.perf_counter() - started:.0f} s: {counts}")
+    if hosts.from_first_host(lambda: pathlib.Path(builder.data_dir).exists()):
+        return make_builder(session.config) if hosts.num_hosts() > 1 else builder  # it may have come just now
+    say(f"building {builder.info.full_name} in {builder.data_dir}")
+    started = time.perf_counter()
+    if hosts.num_hosts() > 1 and hasattr(builder, "make_share"):
+        builder.share = Share(hosts.host_index(), hosts.num_hosts(), pathlib.Path(builder.data_dir).parent / ".shares")
+        hosts.on_first_host(builder.share.clear)
+        if not hosts.is_first_host():
+            builder.make_share()
+    hosts.on_first_host(builder.download_and_prepare)
+    if hosts.num_hosts() > 1:
+        if hosts.is_first_host() and getattr(builder, "share", None) is not None:
+            builder.share.remove()
+        builder = make_builder(session.config)  # with what the first host has written
+    counts = ", ".join(f"{split.num_examples} {name}" for name, split in builder.info.splits.items())
+    say(f"built in {time.perf_counter() - started:.0f} s: {counts}")
     return builder
 
 
@@ -69,7 +83,7 @@ class Learning:
             self.source if source is None else source,
             config.data,
             seed=seed,
-            batch_size=config.training.global_batch_size // jax.process_count(),
+            batch_size=config.training.global_batch_size // hosts.num_hosts(),
             augment=config.augment,
             preprocess=self.network.facts.preprocess,
             balanced=config.training.balanced_batches,
@@ -79,8 +93,12 @@ class Learning:
 
     def validation_batches(self, config: ExperimentConfig, source=None):
         """Batches of the validation split, or of another source."""
-        source = self.validation if source is None else source
-        return make_eval_loader(source, config.data, batch_size=config.training.eval_batch_size)
+        return evaluation_batches(config, self.validation if source is None else source)
+
+
+def evaluation_batches(config: ExperimentConfig, source):
+    """This host's part of batches of ``config.training.eval_batch_size``."""
+    return make_eval_loader(source, config.data, batch_size=config.training.eval_batch_size // hosts.num_hosts())
 
 
 def set_up(session: Session) -> Learning:
@@ -89,7 +107,13 @@ def set_up(session: Session) -> Learning:
     facts = dataset_facts(config, builder)
     source = keep_if_small(open_source(builder, "train"), config.data)
     training, num_devices = config.training, session.mesh.size
+    parts = num_devices * training.accumulate_steps
     check_divisible("config.training.global_batch_size", training.global_batch_size, num_devices)
+    if training.global_batch_size % parts:
+        raise InputError(
+            f"config.training.global_batch_size={training.global_batch_size} is not divisible by {num_devices} devices "
+            f"times config.training.accumulate_steps={training.accumulate_steps}; use a multiple of {parts}"
+        )
     check_divisible("config.training.eval_batch_size", training.eval_batch_size, num_devices)
     if len(source) < training.global_batch_size:
         raise InputError(
@@ -100,6 +124,9 @@ def set_up(session: Session) -> Learning:
     update = make_update(
         network.graphdef,
         tx,
+        mesh=session.mesh,
+        accumulate_steps=training.accumulate_steps,
+        batch_norm=training.batch_norm,
         prepare=_make_prepare(config, facts),
         label_smoothing=training.label_smoothing,
         class_weights=_class_weights(training, facts.class_names),
@@ -107,7 +134,7 @@ def set_up(session: Session) -> Learning:
     return Learning(
         network,
         update,
-        compile_update(update, session.mesh),
+        compile_update(update, session.mesh, shardings_of(network.state)),
         make_eval_step(network.graphdef, session.mesh, facts.preprocess),
         source,
         open_source(builder, "validation"),
@@ -141,8 +168,9 @@ def find_learning_rate(session: Session, learning: Learning | None = None) -> fl
         "batch_size": config.training.global_batch_size,
         **{name: getattr(config.training, name) for name in _CHANGE_THE_LOSS},
     }
-    if is_done(path, made_from):
-        result = LrRangeResult(**{k: v for k, v in json.loads(path.read_text()).items() if k != "made_from"})
+    stored = hosts.from_first_host(lambda: json.loads(path.read_text()) if is_done(path, made_from) else None)
+    if stored is not None:
+        result = LrRangeResult(**{name: value for name, value in stored.items() if name != "made_from"})
     else:
         learning = learning or set_up(session)
         say("LR range test: {num_steps} steps, {lr_min:g} to {lr_max:g}".format(**vars(config.lr_range)))
@@ -153,13 +181,17 @@ def find_learning_rate(session: Session, learning: Learning | None = None) -> fl
             learning.train_step(session.mesh, config.seed), learning.network.state, batches, config.lr_range,
             validation_loss=_validation_loss(session, learning),
         )  # fmt: skip
-        write_json(path, {**dataclasses.asdict(result), "made_from": made_from})
-        figure = plot_lr_range(result.learning_rates, result.losses, result.smoothed, suggestion=result.suggestion)
-        path.with_suffix(".png").write_bytes(to_png(figure))
+        hosts.on_first_host(lambda: _write_lr_range(path, result, made_from))
     if result.suggestion is None:
         raise InputError(f"the LR range test has no suggestion: {result.reason}; or set config.optim.learning_rate")
     say(f"learning rate {result.suggestion:.3g}: {result.reason}")
     return result.suggestion
+
+
+def _write_lr_range(path: pathlib.Path, result: LrRangeResult, made_from: dict) -> None:
+    write_json(path, {**dataclasses.asdict(result), "made_from": made_from})
+    figure = plot_lr_range(result.learning_rates, result.losses, result.smoothed, suggestion=result.suggestion)
+    write_bytes(path.with_suffix(".png"), to_png(figure))
 
 
 def _validation_loss(session: Session, learning: Learning) -> Callable | None:
@@ -173,7 +205,7 @@ def _validation_loss(session: Session, learning: Learning) -> Callable | None:
 
 def is_trained(session: Session) -> bool:
     """True if the newest checkpoint of the workdir says that training had reached its end."""
-    if not (session.workdir / "checkpoints").exists():
+    if not hosts.from_first_host((session.workdir / "checkpoints").exists):
         return False
     with Checkpoints(session.workdir / "checkpoints") as checkpoints:
         step = checkpoints.latest_step
@@ -191,20 +223,30 @@ def train(session: Session) -> None:
     if rate is None:
         rate = find_learning_rate(session, learning)
     describe(session, learning)
-    keep_provenance(session.workdir)
+    hosts.on_first_host(lambda: keep_provenance(session.workdir))
     with Checkpoints(session.workdir / "checkpoints") as checkpoints:
         run_training(make_run(session, learning, learning.network, rate, checkpoints), session.workdir)
+
+
+def open_profile(folder: pathlib.Path) -> Profile:
+    """Says so where there is a trace already."""
+    if folder.exists():
+        say(f"note: {folder} holds an earlier trace, which stays; the new one lies beside it under its own date")
+    return Profile(folder)
 
 
 def describe(session: Session, learning: Learning) -> None:
     """On the console, and the parameters in parameters.txt."""
     params = learning.network.state.params
-    overview = parameter_overview.get_parameter_overview(jax.tree.map(np.asarray, params))
-    (session.workdir / "parameters.txt").write_text(overview + "\n")
+    values = to_host(params)
+    if hosts.is_first_host():
+        overview = parameter_overview.get_parameter_overview(values)
+        write_text(session.workdir / "parameters.txt", overview + "\n")
     say(
         f"training {session.config.model.name}: {sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters, "
         f"{len(learning.source)} images, {len(learning.source) // session.config.training.global_batch_size} steps an "
         f"epoch, {session.mesh.size} device{'s' * (session.mesh.size > 1)}"
+        + (f" of {hosts.num_hosts()} hosts" if hosts.num_hosts() > 1 else "")
     )
 
 
@@ -236,4 +278,5 @@ def make_run(
         checkpoints=checkpoints,
         mesh=mesh,
         about=network.about(),
+        profile=open_profile(session.workdir / "profile") if session.profile else None,
     )

@@ -1,4 +1,4 @@
-"""What a map to scan has unlike the sky that the network was trained on."""
+"""What a map to scan has unlike the sky that the network was trained on; units are converted."""
 
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network
@@ -6,6 +6,7 @@ from clusterjax.jobs.session import say
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.resampled import ResampledReader
 from clusterjax.sky.skymap import SkyMap
+from clusterjax.sky.units import in_units
 
 
 def check_one_scale(network: Network) -> None:
@@ -18,10 +19,11 @@ def check_one_scale(network: Network) -> None:
         )
 
 
-def warn_of_differences(sky: SkyMap | MapReader, network: Network) -> None:
-    """Of the map from what the network was trained on, where both are known."""
+def as_trained(sky: SkyMap | MapReader, network: Network) -> SkyMap | MapReader:
+    """The map in the units that the network was trained on, if that can be; says what else it has unlike that sky."""
     units = network.facts.units
-    if units and sky.units != units:
+    converted = in_units(sky, units) if units else sky
+    if converted is None:
         say(
             f"warning: the map is in {sky.units or 'unknown units (it has no BUNIT)'}, the network was trained on "
             f"{units}; its scores mean little until the map is converted"
@@ -37,3 +39,6 @@ def warn_of_differences(sky: SkyMap | MapReader, network: Network) -> None:
             "warning: a map so wide is scanned on a plate carree grid, whose pixels are narrower away from the "
             "equator; beyond 30 deg of it windows show less sky than the network was trained on"
         )
+    if converted is not None and converted is not sky:
+        say(f"the map is in {sky.units} and is converted to the network's {units}")
+    return sky if converted is None else converted

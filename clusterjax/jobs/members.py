@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 from collections.abc import Sequence
 
+from clusterjax import hosts
 from clusterjax.experiment import MEMBERS, create_network
 from clusterjax.jobs.learning import Learning, describe, find_learning_rate, is_trained, make_run, set_up
 from clusterjax.jobs.learning import train as train_alone
@@ -60,17 +61,21 @@ def member_session(session: Session, index: int, rate: float | None = None, *, f
         training=dataclasses.replace(config.training, num_members=1),
         optim=dataclasses.replace(config.optim, learning_rate=rate),
     )
-    return Session(config, session.workdir / folder / str(index), session.mesh)
+    return Session(config, session.workdir / folder / str(index), session.mesh, profile=session.profile)
 
 
 def train_members(members: Sequence[Member], learning: Learning, rate: float) -> None:
     """Train those that are not finished: as one program, or on a CPU one after another (``training.ensemble``)."""
-    for member in members:
-        member.session.workdir.mkdir(parents=True, exist_ok=True)
-        keep_config(member.session.workdir, member.session.config)
+
+    def prepare() -> None:
+        for member in members:
+            member.session.workdir.mkdir(parents=True, exist_ok=True)
+            keep_config(member.session.workdir, member.session.config)
+
+    hosts.on_first_host(prepare)
     waiting = [member for member in members if not is_trained(member.session)]
     if waiting:
-        keep_provenance(waiting[0].session.workdir.parents[1])
+        hosts.on_first_host(lambda: keep_provenance(waiting[0].session.workdir.parents[1]))
     # Of equal length, so that members keep step; what an epoch leaves over begins the next.
     epoch_size = min(len(learning.source if member.source is None else member.source) for member in members)
 
@@ -80,7 +85,8 @@ def train_members(members: Sequence[Member], learning: Learning, rate: float) ->
         parts = {"source": member.source, "validation": member.validation}
         return make_run(session, learning, network, rate, checkpoints, **parts, epoch_size=epoch_size)
 
-    if one_by_one():
+    training = waiting[0].session.config.training if waiting else None
+    if training is None or one_by_one() or training.shard_parameters or training.batch_norm == "device":
         for member in waiting:
             say(f"{member.session.config.name} ({member.session.workdir.name} of 0 to {len(members) - 1})")
             with _checkpoints(member) as checkpoints:

@@ -159,7 +159,7 @@ def _limits(run: Run) -> CardSection:
     leak = (run.builder.info.metadata or {}).get("leak_check")
     if leak is not None and np.isfinite(leak["auc"]):
         points.append(
-            f"Position, depth and background alone tell the label with an AUC of {leak['auc']:.3f} ± "
+            f"Alone, {leak.get('features', 'position and depth')} tell the label with an AUC of {leak['auc']:.3f} ± "
             f"{leak['error']:.3f} (0.5: not at all)."
         )
     if run.config.evaluation.calibration == "none":

@@ -11,6 +11,7 @@ import subprocess
 import jax
 
 import clusterjax
+from clusterjax.writing import write_text
 
 FILE = "provenance.jsonl"
 _PACKAGES = (
@@ -64,8 +65,7 @@ def keep_provenance(workdir: pathlib.Path) -> None:
     before = read_provenance(workdir)
     if not before or {name: before[-1][name] for name in entry} != entry:
         entry = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), **entry}
-        with (workdir / FILE).open("a") as stream:
-            stream.write(json.dumps(entry) + "\n")
+        write_text(workdir / FILE, "".join(json.dumps(one) + "\n" for one in (*before, entry)))
 
 
 def read_provenance(workdir: pathlib.Path) -> list[dict]:

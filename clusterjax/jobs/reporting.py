@@ -14,15 +14,21 @@ from clusterjax.jobs.ceilings import leak_text
 from clusterjax.jobs.cross_validation import FOLDER as CROSS_VALIDATION
 from clusterjax.jobs.examples import read_images, read_predictions
 from clusterjax.jobs.explained import read_explained
+from clusterjax.jobs.finders import FILTER, NETWORK
+from clusterjax.jobs.injecting import FOLDER as INJECTIONS
+from clusterjax.jobs.injecting import selection_path
 from clusterjax.jobs.model_card import make_model_card
 from clusterjax.jobs.provenance import describe_hardware, describe_software
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
 from clusterjax.jobs.session import Session, read_json
+from clusterjax.report.blocks import Section
 from clusterjax.report.console import headline_text, paths_text
 from clusterjax.report.contents import CrossValidation, LrRange, Report, Survey
 from clusterjax.report.galleries import choose_examples, make_gallery
 from clusterjax.report.html import write_report
 from clusterjax.report.model_card import write_model_card
+from clusterjax.report.selection import selection_section
+from clusterjax.search.selection import SelectionFunction
 from clusterjax.sky.catalogues import read_table
 from clusterjax.sky.fits import read_probability_map
 from clusterjax.sky.open_map import open_map
@@ -43,6 +49,7 @@ def report(session: Session) -> None:
         "scores of the test split": workdir / "evaluation" / "predictions_test.fits",
         "probability map": workdir / "scan" / "score.fits",
         "candidates": workdir / "scan" / "candidates.fits",
+        "selection function": selection_path(workdir / INJECTIONS, NETWORK),
         "checkpoints": workdir / ("checkpoints" if (workdir / "checkpoints").exists() else MEMBERS),
     }
     print("\n" + paths_text({name: path for name, path in paths.items() if path and path.exists()}), flush=True)
@@ -69,6 +76,7 @@ def _report_of(workdir: pathlib.Path, config: ExperimentConfig) -> Report:
         members=_optional_table(workdir / "evaluation" / "members.fits"),
         cross_validation=_cross_validation(workdir / CROSS_VALIDATION),
         warnings=leak_warnings(metrics),
+        sections=_selection(workdir / INJECTIONS),
         **shown_scores(workdir, run_config, config.explain, metrics),
     )
 
@@ -125,6 +133,18 @@ def _config_of_run(workdir: pathlib.Path, config: ExperimentConfig) -> Experimen
 
 def _optional_table(path: pathlib.Path) -> Table | None:
     return read_table(path) if path.exists() else None
+
+
+def _selection(folder: pathlib.Path) -> list[Section]:
+    """Of the job inject, where it was done."""
+    summary = read_json(folder / "summary.json")
+    if summary is None:
+        return []
+    paths = {name: selection_path(folder, name) for name in (NETWORK, FILTER)}
+    selections = {
+        name.replace("_", " "): SelectionFunction.read(path) for name, path in paths.items() if name in summary
+    }
+    return [selection_section(selections, excluded_fraction=summary["excluded_fraction"])]
 
 
 def _lr_range(workdir: pathlib.Path) -> LrRange | None:

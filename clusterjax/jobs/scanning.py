@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import nnx
@@ -31,12 +32,22 @@ def search_map(
     *,
     dropout_samples: int = 0,
     folder: pathlib.Path | None = None,
-) -> ProbabilityMap:
+    part: tuple[int, int] = (0, 1),
+) -> ProbabilityMap | None:
     """Scan ``sky`` with the network, its own window size and normalisation, by ``config.method``.
 
     Of an ensemble, or with ``dropout_samples``, the map has the mean score and its spread. Finished tiles are kept in
-    ``folder``.
+    ``folder``; ``part`` is :func:`~clusterjax.search.tiles.scan_tiles`'s.
     """
+    search = make_search(network, config, mesh, dropout_samples=dropout_samples)
+    return search(sky, folder=folder, part=part, progress=part[0] == 0)
+
+
+def make_search(
+    network: Network, config: SearchConfig, mesh, *, dropout_samples: int = 0
+) -> Callable[..., ProbabilityMap]:
+    """Build ``(sky, *, folder=None, progress=True) -> scores`` of :func:`search_map`, for many maps of one shape with
+    one compile."""
     dense, why = choose_dense(network, config, dropout_samples=dropout_samples)
     say(f"scanning by {'windows' if dense is None else 'dense evaluation'}: {why}")
     size = network.facts.image_size
@@ -58,7 +69,7 @@ def search_map(
             scan_map, predict, **windows, batch_size=config.batch_size, transform=transform, mesh=mesh,
             score_windows=make_score_windows(predict, transform, size, mesh),
         )  # fmt: skip
-    return scan_tiles(score_piece, sky, **windows, folder=folder)
+    return functools.partial(scan_tiles, score_piece, **windows)
 
 
 def _score_and_spread(scores: Float[Array, "member *rest"]) -> Float[Array, "..."]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from astropy.table import Table
 
-from clusterjax.data.loader import make_eval_loader
+from clusterjax import hosts
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.evaluation.aperture_count import fit_aperture_count
@@ -19,16 +19,18 @@ from clusterjax.evaluation.multiclass import multiclass_metrics
 from clusterjax.experiment import Network
 from clusterjax.jobs.calibrating import calibrate, calibration_inputs, column_names, scores_of
 from clusterjax.jobs.ceilings import add_ceilings, ceiling_figures, with_ceilings
-from clusterjax.jobs.learning import build
+from clusterjax.jobs.learning import build, evaluation_batches
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.parallel import check_divisible
 from clusterjax.report.console import headline_text
 from clusterjax.simulation.knobs import JointSky, MicrowaveSky
+from clusterjax.simulation.microwave.bands import microwave_sky_of, uk_per_unit
 from clusterjax.simulation.microwave.filters import matched_filter
 from clusterjax.sky.catalogues import write_table
 from clusterjax.training.ensemble import make_ensemble_eval_step, mean_and_spread
 from clusterjax.training.evaluate import evaluate as run_evaluation
 from clusterjax.training.step import make_eval_step
+from clusterjax.writing import replacing
 
 SPLITS = ("validation", "test")
 HELD_OUT = "test_"  # the beginning of the name of a split of a catalogue that was held out
@@ -70,7 +72,7 @@ def evaluate(session: Session) -> None:
         **scores_inputs(session.config),
         "ceilings": session.config.evaluation.ceilings,
     }
-    if is_done(folder / "metrics.json", made_from):
+    if hosts.from_first_host(lambda: is_done(folder / "metrics.json", made_from)):
         say(f"evaluation of {network.source} is done: {folder}")
         return
     features = builder.info.features
@@ -82,15 +84,23 @@ def evaluate(session: Session) -> None:
     check_divisible("config.training.eval_batch_size", session.config.training.eval_batch_size, session.mesh.size)
     say(f"evaluating {network.source}")
     eval_step = _make_eval_step(session, network)
+    scored = {}
+    for split in (*SPLITS, *(name for name in builder.info.splits if name.startswith(HELD_OUT))):
+        batches = evaluation_batches(session.config, open_source(builder, split))
+        scored[split] = run_evaluation(eval_step, network.state, batches, session.mesh)
+    hosts.on_first_host(lambda: _write(session.config, network, builder, scored, folder, made_from))
+
+
+def _write(config, network: Network, builder, scored: dict[str, tuple], folder, made_from: dict) -> None:
+    """All that follows from the scores of each split: (its losses, its columns)."""
+    features, class_names = builder.info.features, network.facts.class_names
     classical = fit_classical(builder)
     tables, losses, members = {}, {}, {}
-    for split in (*SPLITS, *(name for name in builder.info.splits if name.startswith(HELD_OUT))):
-        source = open_source(builder, split)
-        batches = make_eval_loader(source, session.config.data, batch_size=session.config.training.eval_batch_size)
-        losses[split], columns = run_evaluation(eval_step, network.state, batches, session.mesh)
+    for split, (split_losses, columns) in scored.items():
+        source, losses[split] = open_source(builder, split), split_losses
         if columns["scores"].ndim == 3:
             members[split] = columns["scores"]
-        tables[split] = predictions_table(columns, features, network.facts.class_names)
+        tables[split] = predictions_table(columns, features, class_names)
         if classical is not None:
             parts = _in_parts(classical[1].columns, source)
             for column in parts[0]:
@@ -98,19 +108,20 @@ def evaluate(session: Session) -> None:
         if "extension_likelihood" in tables[split].colnames and "score" in tables[split].colnames:
             measured = (np.asarray(tables[split][name], float) for name in ("extent_arcsec", "extension_likelihood"))
             tables[split]["extension"] = extension_score(*measured)
-    if session.config.evaluation.ceilings:
+    if config.evaluation.ceilings:
         test_source = open_source(builder, "test")
         add_ceilings(builder, tables["test"], lambda observer: np.concatenate(_in_parts(observer, test_source)))
-    calibrate(session.config, tables, network.facts.class_names, folder, made_from)
+    calibrate(config, tables, class_names, folder, made_from)
     for split, table in tables.items():
         write_table(folder / f"predictions_{split}", table)
-    metrics = split_metrics(tables, losses, network.facts.class_names)
-    headline = make_headline(tables["test"], metrics, network.config.model.name, network.facts.class_names)
+    metrics = split_metrics(tables, losses, class_names)
+    headline = make_headline(tables["test"], metrics, network.config.model.name, class_names)
     for path in folder.glob("members*"):  # of an earlier evaluation
         path.unlink()
     if members:
-        headline = show_members(folder, tables, members, headline, network.facts.class_names)
-    headline.write(folder / "headline.ecsv", overwrite=True)
+        headline = show_members(folder, tables, members, headline, class_names)
+    with replacing(folder / "headline.ecsv") as partial:
+        headline.write(partial, format="ascii.ecsv", overwrite=True)
     write_json(folder / "metrics.json", {"made_from": made_from, **metrics})
     print(headline_text(headline), flush=True)
     say(f"predictions and metrics: {folder}")
@@ -133,11 +144,19 @@ def fit_classical(builder) -> tuple[str, Callable] | None:
         )
     if bands == INFRARED_BANDS:
         return "aperture_count", fit_aperture_count(*_training_columns(builder, ("image", "label", "redshift")))
-    if isinstance(sky, MicrowaveSky):
-        return "matched_filter", fit_matched_filter(
-            matched_filter(sky), *_training_columns(builder, ("image", "label"))
-        )
-    return None
+    unit_uk, pixels = 1.0, {}
+    if not isinstance(sky, MicrowaveSky):  # real maps
+        sky = microwave_sky_of(bands)
+        if sky is None:
+            return None
+        try:
+            unit_uk = uk_per_unit(metadata["units"])
+        except InputError:
+            return None
+        pixels = {"pixel_scale_arcmin": metadata["pixel_scale_arcsec"] / 60}
+    find = matched_filter(sky, bands=bands, **pixels)
+    columns = _training_columns(builder, ("image", "label"))
+    return "matched_filter", fit_matched_filter(lambda images: find(images * np.float32(unit_uk)), *columns)
 
 
 def _training_columns(builder, names) -> list[np.ndarray]:

@@ -10,18 +10,19 @@ import time
 import numpy as np
 from astropy.table import Column, Table
 
-from clusterjax import __version__
+from clusterjax import __version__, hosts
 from clusterjax.config import SearchConfig, fingerprint
 from clusterjax.errors import InputError
 from clusterjax.evaluation.calibration import Calibration
 from clusterjax.experiment import Network
 from clusterjax.jobs.calibrating import find_calibration
 from clusterjax.jobs.candidates import Catalogues, describe_candidates, read_catalogues
-from clusterjax.jobs.map_checks import check_one_scale, warn_of_differences
+from clusterjax.jobs.map_checks import as_trained, check_one_scale
 from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.scoring import scores_inputs
 from clusterjax.jobs.session import Session, is_done, say, write_json
 from clusterjax.jobs.sky_outputs import write_sky_outputs
+from clusterjax.jobs.vetting_page import vetting_page
 from clusterjax.parallel import check_divisible
 from clusterjax.report.contents import Survey
 from clusterjax.report.survey import score_map_png
@@ -38,12 +39,14 @@ from clusterjax.sky.fits import read_probability_map, write_probability_map, wri
 from clusterjax.sky.open_map import file_stamps, open_map
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.writing import write_bytes
 
 MASS_EDGES_MSUN = (1e14, 1.5e14, 2e14, 3e14, 5e14, 1e15)
 COMPLETE_ABOVE_MSUN = 3e14
 _LOWEST_THRESHOLD = 0.05  # of the completeness curve
 _MOST_FILTERED_PIXELS = 6000**2  # the filter works on the Fourier transform of all bands
 _LOWEST_CLASSICAL_SCORE = 0.9  # S/N 2.2
+_TILES = "tiles"
 _SCORED = "score.json"  # what score.fits was made from
 # Of the search config, what the scores depend on: of any map, and of one that is simulated
 _OF_SCORES = ("images", "positive_class", "stride", "method", "min_valid_fraction")
@@ -61,7 +64,41 @@ def scan(session: Session) -> None:
     """Scan, detect, match; write maps, candidates, sources, matches and summary.json into the workdir's scan/.
 
     A map that was scanned already, with the same network, is not scanned again for other candidates or catalogues.
+    Several hosts share the tiles of the map; the first one does the rest.
     """
+    session.trained_network()
+    own, part = session.alone(), (hosts.host_index(), hosts.num_hosts())
+    if part[1] > 1 and hosts.from_first_host(lambda: _prepare_tiles(own)):
+        with hosts.alone():
+            _scan_tiles(own, part)
+        hosts.wait_for_all()
+    hosts.on_first_host(lambda: _scan(own))
+
+
+def _prepare_tiles(session: Session) -> bool:
+    """True if there is a map to be scanned: its folder of tiles is then ready for all hosts."""
+    scored_from = _scored_from(session.trained_network(), session.config)
+    folder = session.folder("scan")
+    if (folder / "score.fits").exists() and is_done(folder / _SCORED, scored_from):
+        return False
+    read_catalogues(session.config.search)  # a mistake is told before hours of work
+    _tiles_folder(folder, scored_from)
+    return True
+
+
+def _scan_tiles(session: Session, part: tuple[int, int]) -> None:
+    """This host's part of them."""
+    config, network = session.config, session.trained_network()
+    check_divisible("config.search.batch_size", config.search.batch_size, session.mesh.size)
+    sky, _ = _open_map(config, network)
+    samples = config.evaluation.dropout_samples
+    search_map(
+        network, sky, config.search, session.mesh,
+        dropout_samples=samples, folder=session.folder("scan") / _TILES, part=part,
+    )  # fmt: skip
+
+
+def _scan(session: Session) -> None:
     network, config = session.trained_network(), session.config
     check_one_scale(network)
     check_divisible("config.search.batch_size", config.search.batch_size, session.mesh.size)
@@ -75,6 +112,7 @@ def scan(session: Session) -> None:
     }
     if is_done(folder / "summary.json", made_from):
         say(f"scan with {network.source} is done: {folder}")
+        vetting_page(session, network)
         return
     catalogues = read_catalogues(config.search)
     sky, truth = _open_map(config, network)
@@ -105,11 +143,12 @@ def scan(session: Session) -> None:
         config.search, probability_map, classical, truth, folder, calibration, catalogues, provenance
     )
     survey = Survey(probability_map, detections, sources=sources, threshold=config.search.threshold)
-    (folder / "score.png").write_bytes(score_map_png(survey))
+    write_bytes(folder / "score.png", score_map_png(survey))
     how = json.loads((folder / _SCORED).read_text())
     summary = {"seconds": how["seconds"], "num_windows": how["num_windows"], "provenance": provenance, **summary}
     write_json(folder / "summary.json", {"made_from": made_from, **summary})
     say(f"score map and {summary['num_detections']} candidates: {folder}")
+    vetting_page(session, network)
 
 
 def _scored_from(network: Network, config) -> dict:
@@ -158,7 +197,7 @@ def _score_map(
 
 def _tiles_folder(folder: pathlib.Path, scored_from: dict) -> pathlib.Path:
     """Where finished tiles wait for the rest; emptied if they are of another map, network or software."""
-    tiles = folder / "tiles"
+    tiles = folder / _TILES
     if not is_done(tiles / "made_from.json", scored_from):
         shutil.rmtree(tiles, ignore_errors=True)
         tiles.mkdir(parents=True)
@@ -192,8 +231,7 @@ def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | Non
     all_bands = network.facts.preprocess.statistics.bands
     if search.images:
         sky = open_map(search.images, bands=all_bands, pixel_scale_arcsec=network.facts.pixel_scale_arcsec)
-        warn_of_differences(sky, network)
-        return sky, None
+        return as_trained(sky, network), None
     if not can_scan(config):
         raise InputError(
             f"there is no simulated map for {config.data.builder}; give the images to scan by --map=FILE.fits"
@@ -206,6 +244,17 @@ def _open_map(config, network: Network) -> tuple[SkyMap | MapReader, Table | Non
         ra_deg=search.map_ra_deg,
         dec_deg=search.map_dec_deg,
         cluster_boost=search.cluster_boost,
+    )
+
+
+def open_searched_map(session: Session) -> SkyMap | MapReader:
+    """The map of a scan that is done: what the config names, or the simulated one that it left."""
+    search, network = session.config.search, session.trained_network()
+    images = search.images or (str(session.workdir / "scan" / "simulated_map.fits"),)
+    return open_map(
+        images,
+        bands=network.facts.preprocess.statistics.bands,
+        pixel_scale_arcsec=network.facts.pixel_scale_arcsec,
     )
 
 

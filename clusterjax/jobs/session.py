@@ -6,18 +6,23 @@ import pathlib
 import sys
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
+from clusterjax import hosts
 from clusterjax.config import ExperimentConfig, from_json, to_json
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network, load_network
+from clusterjax.parallel import make_mesh
+from clusterjax.writing import write_text
 
 # Fields that may differ when a run is taken up again: they do not change the weights.
 _FREE_FIELDS = (
-    "search.", "evaluation.", "explain.",
+    "search.", "evaluation.", "explain.", "inject.", "vetting.",
     "data.data_dir", "data.num_processes", "data.beam", "data.beam_folder", "data.num_workers", "data.num_read_threads",
     *(f"data.survey.{name}" for name in ("cache_dir", "offline", "per_host", "attempts", "timeout_s", "mirrors")),
     "training.num_members", "training.num_folds",
+    "training.accumulate_steps", "training.shard_parameters", "training.shard_above",
     "training.eval_batch_size", "training.checkpoint_every_steps", "training.log_every_steps",
 )  # fmt: skip
 
@@ -30,13 +35,23 @@ class Session:
     workdir: pathlib.Path
     mesh: Mesh
     network: Network | None = None
+    profile: bool = False  # leave a trace of a few steps of training
 
     def trained_network(self) -> Network:
         """The network of ``--checkpoint``, else of least validation loss in the workdir, or the ensemble there."""
         if self.network is None:
+            hosts.wait_for_all()  # what one host has written, all can read
             path = self.workdir / "checkpoints" if self.config.training.num_members == 1 else self.workdir
             self.network = load_network(path, self.mesh, expected=self.config)
         return self.network
+
+    def alone(self) -> "Session":
+        """The same on this host's own devices, with the network if it was loaded: for what no other host takes part in,
+        within :func:`clusterjax.hosts.alone`."""
+        if hosts.num_hosts() == 1:
+            return self
+        mesh = make_mesh(jax.local_devices())
+        return dataclasses.replace(self, mesh=mesh, network=self.network and self.network.on(mesh))
 
     def folder(self, name: str) -> pathlib.Path:
         path = self.workdir / name
@@ -45,7 +60,9 @@ class Session:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """On the console of host 0."""
+    if jax.process_index() == 0:
+        print(text, file=sys.stderr, flush=True)
 
 
 def open_workdir(workdir: pathlib.Path) -> None:
@@ -88,10 +105,8 @@ def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
 
 
 def write_json(path: pathlib.Path, values: Any) -> None:
-    """Whole or not at all, so that a kill leaves no half file."""
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(json.dumps(values, indent=2) + "\n")
-    temporary.replace(path)
+    """Raises InputError where it cannot be written."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def read_json(path: pathlib.Path) -> Any:

@@ -25,12 +25,16 @@ class Setup:
         return f"{self.network}, {self.variant.replace('_', ' ')}"
 
     @property
+    def model(self) -> str:
+        return _NETWORKS[self.network]
+
+    @property
     def folder(self) -> str:
         return f"{self.network.lower()}_{self.variant}"
 
     def config(self, scale: str, *, num_seeds: int, data_dir: str) -> ExperimentConfig:
         """Of one of ``SCALES``: with their settings, in minutes a seed on two cores, or in seconds for nothing."""
-        config = xray_optical(self.folder, ModelConfig(_NETWORKS[self.network]))
+        config = xray_optical(self.folder, ModelConfig(self.model))
         if self.network == "MobileNet":
             config.data.input_size = 224
         XRAY_OPTICAL_VARIANTS[self.variant](config)

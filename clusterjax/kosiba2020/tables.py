@@ -15,11 +15,14 @@ from clusterjax.evaluation.curves import Labels, RocCurve, auc, roc_curve
 from clusterjax.evaluation.multiclass import multiclass_metrics
 from clusterjax.jobs.calibrating import column_names, scores_of
 from clusterjax.kosiba2020.setups import FIGURES, PUBLISHED_SAMPLES, PUBLISHED_VOTES, Setup
+from clusterjax.recipes import published_iterations
 from clusterjax.simulation.knobs import XRAY_CLASSES, XRAY_CLUSTERS, XRAY_OBJECT_TYPES
 from clusterjax.simulation.xray_optical.objects import SIZE
 from clusterjax.simulation.xray_optical.volunteers import simulate_votes
 from clusterjax.sky.catalogues import read_table
 
+SIMULATED, PUBLISHED = "simulated", "real (published)"
+_PUBLISHED_SEEDS = 10
 _VOTED_OBJECTS, _VOTED_CLUSTERS = 404, 0.625  # theirs; as many clusters as their accuracy and recall leave room for
 
 
@@ -84,6 +87,8 @@ def settings_table(setups: Sequence[Setup], scale: str) -> Table:
         for setup in setups:
             config = setup.config(used, num_seeds=1, data_dir="")
             rows[setup.network + kind] = _settings(config)
+        for setup in setups if kind else ():  # whole epochs make not quite as many
+            rows[setup.network + kind]["iterations"] = str(published_iterations(setup.model))
     names = rows[setups[0].network]
     return Table({"setting": list(names), **{name: list(values.values()) for name, values in rows.items()}})
 
@@ -105,26 +110,30 @@ def _settings(config: ExperimentConfig) -> dict[str, str]:
         "learning rate": f"{optim.learning_rate:g}, {optim.schedule}",
         "decay a step": f"{optim.decay_per_step:g}",
         "plateau": plateau,
-        "augmentation": (
-            f"+-{augment.rotation_deg:g} deg, scale {1 / augment.scale:.2f} to {augment.scale:g}, "
-            f"shift +-{augment.shift_fraction * SIZE:.3g} of {SIZE} px"
-        ),
+        "rotation": f"\u00b1{augment.rotation_deg:g}\u00b0",
+        "scale": f"{1 / augment.scale:.2f} to {augment.scale:g}",
+        f"shift, of {SIZE} pixels": f"\u00b1{augment.shift_fraction * SIZE:.3g}",
     }
 
 
 def setup_table(figures: Mapping[Setup, Sequence[Mapping[str, float]]]) -> Table:
-    """A row a setup: how many seeds, then for each figure mean, standard deviation (NaN of one), and the published."""
+    """Two rows a setup: mean and standard deviation over seeds (NaN of one) of what was measured on simulated
+    candidates, then the published, of real ones."""
     names = [name for name in FIGURES if all(name in setup.published for setup in figures)]
     rows = []
     for setup, runs in figures.items():
-        row: dict = {"setup": setup.name, "seeds": len(runs)}
+        measured, published = _row(setup, SIMULATED, len(runs)), _row(setup, PUBLISHED, _PUBLISHED_SEEDS)
         for name in names:
             values = np.array([run[name] for run in runs])
-            row[name] = values.mean()
-            row[f"{name}_std"] = values.std(ddof=1) if len(values) > 1 else np.nan
-            row[f"{name}_published"], row[f"{name}_published_std"] = setup.published[name]
-        rows.append(row)
+            measured[name] = values.mean()
+            measured[f"{name}_std"] = values.std(ddof=1) if len(values) > 1 else np.nan
+            published[name], published[f"{name}_std"] = setup.published[name]
+        rows += [measured, published] if np.isfinite([published[name] for name in names]).any() else [measured]
     return Table(rows)
+
+
+def _row(setup: Setup, candidates: str, num_seeds: int) -> dict:
+    return {"setup": setup.name, "candidates": candidates, "seeds": num_seeds}
 
 
 def votes_table(seed: int = 0, *, num: int = 10 * _VOTED_OBJECTS) -> Table:
@@ -142,13 +151,11 @@ def votes_table(seed: int = 0, *, num: int = 10 * _VOTED_OBJECTS) -> Table:
     rows = []
     for name, called in decided.items():
         hits = (called & truth).sum()
-        figures = (np.mean(called == truth), hits / max(called.sum(), 1), hits / truth.sum())
-        row: dict = {"votes": name}
-        published = PUBLISHED_VOTES.get(name, (np.nan,) * 3)
-        for figure, value, theirs in zip(FIGURES[:3], figures, published, strict=True):
-            row[figure], row[f"{figure}_published"] = float(value), theirs
-        rows.append(row)
-    return Table(rows)
+        measured = (np.mean(called == truth), hits / max(called.sum(), 1), hits / truth.sum())
+        rows.append((name, SIMULATED, *map(float, measured)))
+        if name in PUBLISHED_VOTES:
+            rows.append((name, PUBLISHED, *PUBLISHED_VOTES[name]))
+    return Table(rows=rows, names=("votes", "candidates", *FIGURES[:3]))
 
 
 def data_format_curves(runs: Mapping[str, pathlib.Path]) -> tuple[dict[str, RocCurve], dict[str, float]]:

@@ -77,6 +77,5 @@ register_model(
     first_layer="backbone.branches.0.blocks.0.conv",
     head="mlp",
     head_kwargs={"widths": (512, 128), "dropout": 0.5},
-    input_size=64,
     paper="arXiv:1406.2199 (streams)",
 )

@@ -158,7 +158,8 @@ class Survey:
 @dataclasses.dataclass(frozen=True)
 class DatasetCard:
     """A data set: ``counts`` as from ``report.dataset.count_types``, ``positions`` with ra_deg, dec_deg and split (or
-    empty), ``pixels`` by band as (stored, normalised) samples, ``leak`` as from ``evaluation.leak``."""
+    empty), ``pixels`` by band as (stored, normalised) samples, ``leak`` as from ``evaluation.leak``,
+    of ``leak_features``."""
 
     description: str
     counts: Table
@@ -166,6 +167,7 @@ class DatasetCard:
     units: str = ""
     pixels: Mapping[str, tuple[np.ndarray, np.ndarray]] = dataclasses.field(default_factory=dict)
     leak: tuple[float, float] | None = None
+    leak_features: str = ""
     examples: Sequence[Gallery] = ()
     augmented: Sequence[Gallery] = ()
     natural_colour: bool = False

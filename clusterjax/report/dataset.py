@@ -40,8 +40,8 @@ def dataset_section(card: DatasetCard) -> Section:
     if card.leak is not None:
         value, error = card.leak
         lead += (
-            f" Position, depth and the level at a cutout's border alone tell the label with an AUC of {value:.3f} "
-            f"± {error:.3f}; 0.5 is nothing."
+            f" Alone, {card.leak_features or 'position, depth and level'} tell the label with "
+            f"an AUC of {value:.3f} ± {error:.3f}; 0.5 is nothing."
         )
     return Section("data", "The data set", lead, blocks)
 

@@ -1,4 +1,4 @@
-"""Writes the report of a run: one self-contained page, every figure as PNG and PDF, every table as ECSV and CSV."""
+"""Writes the report of a run: one self-contained page, every figure as PNG and PDF, all numbers as ECSV and CSV."""
 
 import base64
 import datetime
@@ -18,6 +18,7 @@ from clusterjax.report.comparison import comparison_section
 from clusterjax.report.contents import Gallery, Report, Survey
 from clusterjax.report.dataset import dataset_section
 from clusterjax.report.explanations import explanations_section
+from clusterjax.report.figure_numbers import figure_numbers
 from clusterjax.report.galleries import gallery_blocks, gallery_panels
 from clusterjax.report.images import false_colour, fit_stretch, png_to_jpeg
 from clusterjax.report.learning import learning_section
@@ -29,6 +30,7 @@ from clusterjax.report.scores import binary_section
 from clusterjax.report.survey import survey_section
 from clusterjax.report.table_files import write_table_files
 from clusterjax.report.theme import DARK, LIGHT, to_pdf, to_png
+from clusterjax.writing import write_bytes, write_text
 
 _SHEET = 48  # pictures on a sheet of thumbnails
 
@@ -45,16 +47,17 @@ def write_report(output_dir: str | pathlib.Path, report: Report) -> pathlib.Path
         figures.mkdir(parents=True, exist_ok=True)
         tables.mkdir(exist_ok=True)
         sections = _sections(report)
+        written: list[str] = []
         pictures = {
-            block.name: _write_figure(figures, block)
+            block.name: _write_figure(figures, block, tables, written)
             for section in sections
             for block in section.blocks
             if isinstance(block, FigureBlock)
         }
         _write_sheets(figures, report)
-        written = _write_tables(tables, report, sections)
+        written += _write_tables(tables, report, sections)
         index = output_dir / "index.html"
-        index.write_text(_page(report, sections, pictures, sorted(figures.glob("*.p[nd][gf]")), written), "utf-8")
+        write_text(index, _page(report, sections, pictures, sorted(figures.glob("*.p[nd][gf]")), written))
     except OSError as error:
         raise InputError(f"the report cannot be written to {output_dir}: {error.strerror or error}") from error
     return index
@@ -89,9 +92,12 @@ def _sections(report: Report) -> list[Section]:
     return [section for section in sections if section.blocks]
 
 
-def _write_figure(folder: pathlib.Path, block: FigureBlock) -> dict[str, str]:
-    """The figure as light PNG and PDF files; both themes as the address of an image that the page holds itself."""
+def _write_figure(folder: pathlib.Path, block: FigureBlock, tables: pathlib.Path, written: list[str]) -> dict[str, str]:
+    """The figure as light PNG and PDF files, and its numbers in ``tables``, whose names ``written`` gets; both themes
+    as the address of an image that the page holds itself."""
     light = block.draw(LIGHT)
+    if not block.photographic and len(numbers := figure_numbers(light)):
+        written += write_table_files(tables / f"figure_{block.name}", numbers)
     images = {LIGHT.name: _save(folder, block.name, light), DARK.name: to_png(block.draw(DARK))}
     if not block.photographic:
         return {name: f"data:image/png;base64,{_base64(image)}" for name, image in images.items()}
@@ -101,9 +107,9 @@ def _write_figure(folder: pathlib.Path, block: FigureBlock) -> dict[str, str]:
 def _save(folder: pathlib.Path, name: str, figure: Figure) -> bytes:
     """As PNG and as PDF; the PNG's bytes."""
     png = to_png(figure)
-    (folder / f"{name}.png").write_bytes(png)
+    write_bytes(folder / f"{name}.png", png)
     figure.set_layout_engine("none")  # it has its layout, which takes as long as the drawing
-    (folder / f"{name}.pdf").write_bytes(to_pdf(figure))
+    write_bytes(folder / f"{name}.pdf", to_pdf(figure))
     return png
 
 

@@ -130,6 +130,11 @@ def heat_pictures(maps: Real[np.ndarray, "n y x"]) -> UInt8[np.ndarray, "n y x 3
     return _coloured("inferno", maps / np.maximum(largest, 1e-30))
 
 
+def score_pictures(maps: Real[np.ndarray, "n y x"]) -> UInt8[np.ndarray, "n y x 3"]:
+    """Scores from 0 (white) to 1 (dark blue), as in the report's map; NaN pixels are mid-grey."""
+    return _coloured("PuBu", np.asarray(maps, float))
+
+
 def signed_pictures(maps: Real[np.ndarray, "n y x"]) -> UInt8[np.ndarray, "n y x 3"]:
     """Each map from blue (negative) over white to red, to the 99.5th percentile of its own absolute values."""
     largest = np.nanpercentile(np.abs(maps), 99.5, axis=(1, 2), keepdims=True)

@@ -3,6 +3,7 @@ page and as Markdown."""
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Sequence
 
 from astropy.table import Table
@@ -10,6 +11,9 @@ from astropy.table import Table
 from clusterjax.errors import InputError
 from clusterjax.report.cells import table_text
 from clusterjax.report.pages import make_environment
+from clusterjax.writing import write_text
+
+_ESCAPES = {"<": "&lt;", "&": "&amp;"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,23 +47,23 @@ def write_model_card(folder: str | pathlib.Path, card: ModelCard) -> pathlib.Pat
     page = make_environment().get_template("model_card.html").render(card=card)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model_card.md").write_text(to_markdown(card), "utf-8")
-        (folder / "model_card.html").write_text(page, "utf-8")
+        write_text(folder / "model_card.md", to_markdown(card))
+        write_text(folder / "model_card.html", page)
     except OSError as error:
         raise InputError(f"the model card cannot be written to {folder}: {error.strerror or error}") from error
     return folder / "model_card.html"
 
 
 def to_markdown(card: ModelCard) -> str:
-    lines = [f"# {card.title}", "", card.summary, ""]
+    lines = [f"# {_escape(card.title)}", "", _escape(card.summary), ""]
     for section in card.sections:
-        lines += [f"## {section.title}", ""]
+        lines += [f"## {_escape(section.title)}", ""]
         if section.text:
-            lines += [section.text, ""]
+            lines += [_escape(section.text), ""]
         if section.facts:
-            lines += [*(f"- **{name}**: {value}" for name, value in section.facts), ""]
+            lines += [*(f"- **{_escape(name)}**: {_escape(value)}" for name, value in section.facts), ""]
         if section.points:
-            lines += [*(f"- {point}" for point in section.points), ""]
+            lines += [*(f"- {_escape(point)}" for point in section.points), ""]
         for item in section.tables:
             lines += [*_markdown_table(item), ""]
     return "\n".join(lines)
@@ -68,4 +72,10 @@ def to_markdown(card: ModelCard) -> str:
 def _markdown_table(item: CardTable) -> list[str]:
     text = table_text(item.table, item.columns)
     rows = [text["headings"], ["---:" if numeric else "---" for numeric in text["numeric"]], *text["rows"]]
-    return [item.caption, "", *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)]
+    return [_escape(item.caption), "", *("| " + " | ".join(map(_escape, row)) + " |" for row in rows)]
+
+
+def _escape(text: object) -> str:
+    """One line of text that makes no element, link or column: hubs show Markdown as HTML."""
+    plain = " ".join(str(text).split())
+    return re.sub(r"[<&|\[\]`]", lambda found: _ESCAPES.get(found[0], "\\" + found[0]), plain)

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from clusterjax.report.contents import LrRange
 from clusterjax.report.theme import Theme, themed
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _series(history: Sequence[Mapping], split: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -102,5 +104,7 @@ def _draw_lr_range(axes, learning_rates, losses, smoothed, suggestion, theme: Th
             # A run that diverges would flatten all that came before.
             low, high = min(finite.min(), np.nanmin(losses)), finite[: max(len(finite) * 3 // 4, 1)].max()
             axes.set_ylim(low - 0.15 * (high - low + 1e-9), high + 0.6 * (high - low + 1e-9))
+    axes.xaxis.set_major_formatter(lambda rate, _: f"10{str(round(np.log10(rate))).translate(_RAISED)}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     if suggestion is not None:
         axes.axvline(suggestion, color=theme.classical, linestyle="--", linewidth=1.3, label=f"taken: {suggestion:.1e}")

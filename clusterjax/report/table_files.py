@@ -7,6 +7,8 @@ import pathlib
 import numpy as np
 from astropy.table import Column, Table
 
+from clusterjax.writing import replacing, write_text
+
 _PLAIN = "biufU"  # kinds of columns that are written here; others go through astropy
 
 
@@ -18,8 +20,9 @@ def write_table_files(stem: pathlib.Path, table: Table) -> list[str]:
     """
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("ecsv", "csv")]
     if any(column.dtype.kind not in _PLAIN or column.ndim != 1 for column in table.itercols()):
-        table.write(paths[0], format="ascii.ecsv", overwrite=True)
-        table.write(paths[1], format="ascii.csv", overwrite=True)
+        for path, kind in zip(paths, ("ascii.ecsv", "ascii.csv"), strict=True):
+            with replacing(path) as partial:
+                table.write(partial, format=kind, overwrite=True)
         return [path.name for path in paths]
     rows = io.StringIO()
     csv.writer(rows, lineterminator="\n").writerows(zip(*map(_cells, table.itercols()), strict=True))
@@ -28,7 +31,7 @@ def write_table_files(stem: pathlib.Path, table: Table) -> list[str]:
     header = io.StringIO()
     table[:0].write(header, format="ascii.ecsv", delimiter=",")
     for path, head in zip(paths, (header, names), strict=True):
-        path.write_text(head.getvalue() + rows.getvalue(), "utf-8")
+        write_text(path, head.getvalue() + rows.getvalue())
     return [path.name for path in paths]
 
 

@@ -32,6 +32,7 @@ class Theme:
         return {
             "font.family": "DejaVu Sans",  # comes with matplotlib: the same page everywhere
             "font.size": 9,
+            "text.parse_math": False,  # names come from files: a dollar in one is a dollar
             "axes.titlesize": 9.5,
             "axes.titlelocation": "left",
             "axes.titleweight": "bold",

@@ -8,9 +8,9 @@ import numpy as np
 from astropy.table import Table
 
 from clusterjax.sky.catalogues import write_table
-from clusterjax.sky.fits.files import replacing
 from clusterjax.sky.region_files import Ellipses, write_crtf_regions, write_ds9_regions
 from clusterjax.sky.votable import write_votable
+from clusterjax.writing import replacing
 
 # UCD1+ words (IVOA, Semantics of Data, 1.6)
 UCDS = {

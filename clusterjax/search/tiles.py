@@ -16,10 +16,10 @@ import numpy as np
 import tqdm
 
 from clusterjax.search.windows import WindowGrid, check_any_scored, is_scored
-from clusterjax.sky.fits.files import replacing
 from clusterjax.sky.geometry import pixel_area_deg2, strided_wcs
 from clusterjax.sky.reader import MapReader
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.writing import replacing
 
 TILE_PIXELS = 1024  # a side of a piece: tens of MB at most, and minutes of work at most to lose
 
@@ -89,7 +89,8 @@ def scan_tiles(
     folder: pathlib.Path | None = None,
     tile_pixels: int = TILE_PIXELS,
     progress: bool = True,
-) -> ProbabilityMap:
+    part: tuple[int, int] = (0, 1),
+) -> ProbabilityMap | None:
     """Score the windows of :class:`~clusterjax.search.windows.WindowGrid` over ``sky``, tile by tile.
 
     Args:
@@ -102,6 +103,8 @@ def scan_tiles(
         that they are of the same map and scores.
       tile_pixels: side of a piece.
       progress: show the area done in square degrees, and the time left.
+      part: (i, n) with n above 1 is one of n hosts: every n-th tile from the i-th is scored and kept in ``folder``, and
+        nothing is returned. When all hosts are done, the same call without it puts the tiles together.
 
     In memory remain the scores: eight bytes (with a spread twelve) for each window of the grid. Raises InputError for a
     map smaller than the window, a stride above it, and a map without any window of enough valid pixels.
@@ -113,19 +116,24 @@ def scan_tiles(
     paths = {tile: folder and folder / f"tile_{tile.number[0]:05d}_{tile.number[1]:05d}.npz" for tile in tiling}
     areas = {tile: _area_deg2(wcs, tile) for tile in paths}
     missing = []
-    for tile, path in paths.items():
+    for number, (tile, path) in enumerate(paths.items()):
+        if number % part[1] != part[0]:
+            continue
         finished = path and _read_tile(path, tile.shape)
         if finished:
             _put(whole, tile, finished)
         else:
             missing.append(tile)
-    with _deg2_bar(sum(areas.values()), sum(areas.values()) - sum(areas[tile] for tile in missing), progress) as bar:
+    total = sum(list(areas.values())[part[0] :: part[1]])
+    with _deg2_bar(total, total - sum(areas[tile] for tile in missing), progress) as bar:
         for tile in missing:
             advance = functools.partial(_advance, bar, areas[tile])
             finished = _score_tile(score_piece, sky, tiling, tile, min_valid_fraction, advance)
             if folder:
                 _write_tile(paths[tile], finished)
             _put(whole, tile, finished)
+    if part[1] > 1:
+        return None
     check_any_scored(whole["valid_fraction"], size, min_valid_fraction)
     return ProbabilityMap(wcs=wcs, window_pixels=size, stride_pixels=stride, **whole)
 
@@ -187,7 +195,7 @@ def _write_tile(path: pathlib.Path, tile: Planes) -> None:
 def _read_tile(path: pathlib.Path, shape: tuple[int, int]) -> Planes | None:
     """A finished tile; None if there is none, or none that is whole."""
     try:
-        with path.open("rb") as stream, np.load(stream) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             tile = {name: stored[name] for name in stored.files}
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None

@@ -91,6 +91,12 @@ def cluster_density_per_deg2() -> float:
     return float(_cluster_cells()[2].sum())
 
 
+def cluster_cells() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(masses, redshifts, the mean number per deg2 of haloes in each cell (mass, z)) above the group range."""
+    z, ln_mass, cells = _cluster_cells()
+    return np.exp(0.5 * (ln_mass[1:] + ln_mass[:-1])), 0.5 * (z[1:] + z[:-1]), cells.T
+
+
 def sample_clusters(rng: np.random.Generator, count: int) -> Haloes:
     """``count`` haloes above the group range, with the true distribution of mass and redshift."""
     z, ln_mass, cells = _cluster_cells()
@@ -117,7 +123,12 @@ def sample_groups(
 
 
 def sample_training_clusters(
-    rng: np.random.Generator, count: int, *, mass_floor_msun: float, redshift_max: float
+    rng: np.random.Generator,
+    count: int,
+    *,
+    mass_floor_msun: float,
+    redshift_max: float,
+    redshift_min: float | int = 0.1,
 ) -> Haloes:
     """The training mixture: M = 1.9e14 exp(Exp(0.38)) within 1.5e14 to 1.5e15, z = Gamma(4.5, 0.125) within 0.1 to 1.6.
 
@@ -126,6 +137,6 @@ def sample_training_clusters(
     """
     mass = 1.9e14 * (mass_floor_msun / _MIXTURE_FLOOR_MSUN) * np.exp(rng.exponential(0.38, count))
     shape, scale = _MIXTURE_GAMMA
-    low, high = gammainc(shape, np.array([0.1, redshift_max]) / scale)
+    low, high = gammainc(shape, np.array([redshift_min, redshift_max]) / scale)
     redshift = gammaincinv(shape, low + (high - low) * rng.random(count)) * scale
     return Haloes(np.clip(mass, mass_floor_msun, CLUSTER_MASS_MAX_MSUN), redshift)

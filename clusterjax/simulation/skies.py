@@ -1,5 +1,6 @@
 """The simulated skies side by side: what a data set or a scan asks of each, found by the type of its knobs."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -8,13 +9,14 @@ from astropy.table import Table
 
 from clusterjax.simulation.cutout import Cutout
 from clusterjax.simulation.infrared import cutouts as infrared_cutouts
+from clusterjax.simulation.infrared import injection, psf
 from clusterjax.simulation.infrared import maps as infrared_maps
-from clusterjax.simulation.infrared import psf
 from clusterjax.simulation.joint import cutouts as joint_cutouts
 from clusterjax.simulation.knobs import XRAY_CLASS_OF, InfraredSky, JointSky, MicrowaveSky, XrayOpticalSky
 from clusterjax.simulation.microwave import bands as microwave_bands
 from clusterjax.simulation.microwave import cutouts as microwave_cutouts
 from clusterjax.simulation.microwave import maps as microwave_maps
+from clusterjax.simulation.microwave import painting
 from clusterjax.simulation.xray_optical import cutouts as xray_optical_cutouts
 from clusterjax.simulation.xray_optical.objects import PIXEL_ARCSEC
 from clusterjax.sky.skymap import SkyMap
@@ -32,6 +34,8 @@ class Simulation:
     simulate_cutout: Callable[..., Cutout]  # (sky, object_type, rng, *, size)
     # (sky, *, seed, shape, ra_deg, dec_deg, cluster_boost); None where there are cutouts alone
     simulate_map: Callable[..., tuple[SkyMap, Table]] | None
+    # (rng, sky, sky_map, haloes, y_pixels, x_pixels) -> the map with further clusters; None where there are no maps
+    inject_clusters: Callable[..., SkyMap] | None = None
     dtype: type = np.float32  # of the pixels
     measurements: tuple[str, ...] = ()  # what a cutout has besides redshift and mass
     class_of: Mapping[str, str] | None = None  # object type -> class, where several types are one
@@ -47,6 +51,7 @@ def simulation_of(sky: Sky) -> Simulation:
             pixel_scale_arcsec=microwave_bands.PIXEL_SCALE_ARCMIN * 60,
             simulate_cutout=microwave_cutouts.simulate_cutout,
             simulate_map=microwave_maps.simulate_map,
+            inject_clusters=functools.partial(painting.inject_clusters, with_radio=True),
         )
     if isinstance(sky, XrayOpticalSky):
         return Simulation(
@@ -75,4 +80,5 @@ def simulation_of(sky: Sky) -> Simulation:
         pixel_scale_arcsec=psf.PIXEL_SCALE_ARCSEC,
         simulate_cutout=infrared_cutouts.simulate_cutout,
         simulate_map=infrared_maps.simulate_map,
+        inject_clusters=injection.inject_clusters,
     )

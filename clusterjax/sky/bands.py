@@ -81,7 +81,9 @@ class ImageReader(MapReader):
         self.wcs, self.shape = first.wcs, first.shape
         self.bands, self.units, self.where = tuple(bands), units, where
         turn = turn_pixels(self.wcs)
-        whole = turn is not None and abs(turn - round(turn)) < 1e-3 and self.shape[1] >= round(turn)
+        whole = (
+            turn is not None and np.isfinite(turn) and abs(turn - round(turn)) < 1e-3 and self.shape[1] >= round(turn)
+        )
         self.turn = round(turn) if whole else None
 
     def pixels(self, y0: int, x0: int, ny: int, nx: int) -> Float[np.ndarray, "ny nx band"]:

@@ -1,10 +1,8 @@
 """Catalogues: read and write, find the positions, match two of them."""
 
-import gzip
 import itertools
 import os
 import pathlib
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,9 +12,11 @@ from astropy.table import Column, Table
 from scipy.spatial import cKDTree
 
 from clusterjax.errors import InputError
-from clusterjax.sky.fits import read_fits_table, replacing, write_fits_table
+from clusterjax.limits import read_unpacked
+from clusterjax.sky.fits import read_fits_table, write_fits_table
 from clusterjax.sky.geometry import unit_vectors
 from clusterjax.sky.votable import read_votable
+from clusterjax.writing import replacing
 
 # Names of right ascension and declination in public catalogues, compared by their letters and digits, without case.
 _POSITION_NAMES = (
@@ -56,14 +56,15 @@ def read_table(path: str | os.PathLike) -> Table:
     if kind in (".vot", ".xml"):
         return read_votable(path)
     try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8")
+        text = read_unpacked(path, "table_bytes").decode("utf-8")
         if kind == ".ecsv":
             return Table.read(text, format="ascii.ecsv")
         missing = [(word, "0") for word in ("", "NA", "nan", "NaN", "null")]
         lines = list(itertools.dropwhile(lambda line: line.startswith("#"), text.splitlines()))
         return Table.read(lines, format="ascii.csv", fill_values=missing)
-    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # of astropy's readers, YAML's and gzip's: each means that it is no such table
         raise InputError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from error
 
 
@@ -123,7 +124,7 @@ def _angles(table: Table, names: tuple[str, str]) -> SkyCoord | tuple[np.ndarray
     if all(column.dtype.kind in "US" for column in columns):
         try:
             coordinates = SkyCoord(*(list(column) for column in columns), unit=(u.hourangle, u.deg))
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise InputError(f"columns {names[0]}, {names[1]} hold no positions: {error}") from error
         return coordinates.ra.deg, coordinates.dec.deg
     degrees = []

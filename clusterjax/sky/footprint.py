@@ -1,6 +1,7 @@
 """Where a catalogue has looked, as far as its own objects tell: the HEALPix blocks that hold some of them."""
 
 import dataclasses
+from collections.abc import Callable
 
 import astropy.units as u
 import numpy as np
@@ -33,6 +34,28 @@ class Footprint:
         dx, dy = rng.random((2, count))
         lon, lat = healpix_to_lonlat(block, self.nside, dx=dx, dy=dy, order="nested")
         return lon.to_value(u.deg), lat.to_value(u.deg)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OnMaps:
+    """The part of a footprint where ``covered(ra_deg, dec_deg)`` says that maps have pixels."""
+
+    footprint: Footprint
+    covered: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    def contains(self, ra_deg, dec_deg) -> Bool[np.ndarray, " n"]:
+        ra, dec = np.asarray(ra_deg, float), np.asarray(dec_deg, float)
+        inside = self.footprint.contains(ra, dec)
+        inside[inside] = self.covered(ra[inside], dec[inside])
+        return inside
+
+    def draw(
+        self, rng: np.random.Generator, count: int
+    ) -> tuple[Float[np.ndarray, " fewer"], Float[np.ndarray, " fewer"]]:
+        """Of ``count`` positions, those that are on the maps."""
+        ra, dec = self.footprint.draw(rng, count)
+        inside = self.covered(ra, dec)
+        return ra[inside], dec[inside]
 
 
 def footprint_of(ra_deg: Float[np.ndarray, " n"], dec_deg: Float[np.ndarray, " n"]) -> Footprint:

@@ -60,6 +60,12 @@ def _band_name(value, header: Mapping) -> str:
 
 
 def image_units(header: Mapping) -> str:
-    """BUNIT; unWISE coadds have none and are in Vega nanomaggies (Lang 2014); empty if unknown."""
+    """BUNIT, of counts with their MAGZP; unWISE coadds have none and are in Vega nanomaggies (Lang 2014); empty if
+    unknown."""
     units = str(header.get("BUNIT", "")).strip()
-    return "nMgy (Vega)" if not units and "UNW_VER" in header else units
+    if not units and "UNW_VER" in header:
+        return "nMgy (Vega)"
+    zero_point = header.get("MAGZP")
+    if units.upper() in ("DN", "ADU", "COUNT", "COUNTS") and isinstance(zero_point, int | float):
+        return f"{units} (MAGZP {zero_point:g})"
+    return units

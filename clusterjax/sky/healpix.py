@@ -25,6 +25,8 @@ class _Cells:
         self.nside, self.order = table.nside, str(table.header.get("ORDERING", "RING")).strip().lower()
         if self.order not in ("ring", "nested"):
             raise InputError(f"{self.where} has ORDERING={table.header['ORDERING']!r}; RING or NESTED is needed")
+        if self.order == "nested" and self.nside & (self.nside - 1):
+            raise InputError(f"{self.where} has NSIDE={self.nside}; NESTED needs a power of 2")
         system = str(table.header.get("COORDSYS", "C")).strip().upper()
         if system[:1] not in _FRAMES:
             raise InputError(f"{self.where} has COORDSYS={system!r}; G (galactic), C (ICRS) or E (ecliptic) is needed")
@@ -37,6 +39,10 @@ class _Cells:
             )
         if self.numbers is not None and not len(self.numbers):
             raise InputError(f"{self.where} has no pixels: its column PIXEL is empty")
+        for part in self._parts() if self.numbers is not None else ():
+            if part.min() < 0 or part.max() >= 12 * self.nside**2:
+                wrong = part.min() if part.min() < 0 else part.max()
+                raise InputError(f"{self.where} has the pixel number {wrong}, which NSIDE={self.nside} does not have")
         if self.numbers is not None and not all(np.all(np.diff(part) > 0) for part in self._parts(overlap=1)):
             self._sorter = np.argsort(self.numbers)
 

@@ -12,6 +12,8 @@ from clusterjax.sky.sphere import SphereReader, cell_scale_arcsec
 
 _FRAMES = {"galactic": "galactic", "equatorial": "icrs", "ecliptic": "ecliptic"}
 _TILES_HELD = 32  # of 512 x 512: 32 MB a band
+_WIDEST = 2**13  # cells a side of a tile
+_FINEST_ORDER = 29  # of the cells
 
 
 def is_hips(path: pathlib.Path) -> bool:
@@ -83,11 +85,14 @@ class _Tree:
         if frame not in _FRAMES:
             raise InputError(f"{folder}/properties has hips_frame={frame!r}; one of {', '.join(_FRAMES)} is needed")
         self.frame = _FRAMES[frame]
-        self.width = int(properties.get("hips_tile_width", 512))
+        width = properties.get("hips_tile_width", "512")
+        self.width = int(width) if width.isdecimal() and len(width) < 6 else 0
+        if self.width & (self.width - 1) or not 1 < self.width <= _WIDEST:
+            raise InputError(f"{folder}/properties has hips_tile_width={width}; a power of 2 up to {_WIDEST} is needed")
         orders = {
-            int(path.name.removeprefix("Norder")): path
+            order: path
             for path in folder.glob("Norder*")
-            if path.name.removeprefix("Norder").isdigit() and next(path.glob("Dir*/Npix*.fits"), None)
+            if (order := _number(path.name.removeprefix("Norder"))) is not None and _tile_numbers(path)
         }
         if not orders:
             raise InputError(f"{folder} holds no FITS tiles (NorderK/DirD/NpixN.fits); HiPS of pictures cannot be used")
@@ -97,8 +102,11 @@ class _Tree:
             if pixel_scale_arcsec and cell_scale_arcsec(self.width * 2**order) <= 1.01 * pixel_scale_arcsec
         ]
         self.order = min(fine) if fine else max(orders)
-        names = (path.name for path in orders[self.order].glob("Dir*/Npix*.fits"))
-        self.tiles = np.sort([int(name.removeprefix("Npix").removesuffix(".fits")) for name in names])
+        self.tiles = np.sort(_tile_numbers(orders[self.order]))
+        if self.order + self.width.bit_length() > _FINEST_ORDER + 1 or self.tiles[-1] >= 12 * 4**self.order:
+            raise InputError(
+                f"{orders[self.order]} has tiles that are none of order {self.order}, at most {_FINEST_ORDER}"
+            )
         self._known = set(self.tiles.tolist())
         self._read = functools.lru_cache(maxsize=_TILES_HELD)(self._read_tile)
         self.units = read_tile(self._path(int(self.tiles[0])))[1]
@@ -115,6 +123,16 @@ class _Tree:
         if pixels.shape != (self.width, self.width):
             raise InputError(f"{path} has {pixels.shape} pixels; hips_tile_width says {self.width} a side")
         return pixels
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+def _tile_numbers(folder: pathlib.Path) -> list[int]:
+    """Of the FITS tiles of one order."""
+    names = (path.name.removeprefix("Npix").removesuffix(".fits") for path in folder.glob("Dir*/Npix*.fits"))
+    return [number for number in map(_number, names) if number is not None]
 
 
 def _properties(folder: pathlib.Path) -> dict[str, str]:

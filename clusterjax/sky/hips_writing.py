@@ -3,14 +3,12 @@
 import io
 import os
 import pathlib
-import shutil
 from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from clusterjax.errors import InputError
 from clusterjax.sky.cells import covering_cells, footprint_moc, sample_cells
 from clusterjax.sky.fits import read_tile
 from clusterjax.sky.fits.tiles import write_tile
@@ -18,6 +16,7 @@ from clusterjax.sky.hips import tile_pixels
 from clusterjax.sky.moc import write_moc
 from clusterjax.sky.skymap import Grid
 from clusterjax.sky.sphere import cell_scale_arcsec
+from clusterjax.writing import replacing_folder
 
 TILE_BITS = 9
 _WIDTH = 2**TILE_BITS  # as most HiPS have, and as clients take it to be
@@ -45,11 +44,8 @@ def write_hips(
     one that is there when it is whole. Raises InputError where it cannot be written.
     """
     folder = pathlib.Path(folder)
-    partial = folder.with_name(f".partial-{folder.name}")
     deepest = max(cell_order - TILE_BITS, _LOWEST_ORDER)
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with replacing_folder(folder) as partial:
         tiles = _write_deepest(partial, grid, values, deepest)
         for order in range(deepest - 1, _LOWEST_ORDER - 1, -1):
             tiles = _write_parents(partial, tiles, order)
@@ -58,12 +54,6 @@ def write_hips(
         write_moc(partial / "Moc.fits", moc, software=software)
         text = _properties(grid, title, deepest, moc, software, date, provenance)
         (partial / "properties").write_text(text)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return deepest
 
 

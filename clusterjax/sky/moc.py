@@ -12,10 +12,12 @@ from astropy_healpix import lonlat_to_healpix
 from jaxtyping import Bool, Int
 
 from clusterjax.errors import InputError
-from clusterjax.sky.fits.files import replacing, split_extension
+from clusterjax.limits import check_limit
+from clusterjax.sky.fits.files import split_extension
 from clusterjax.sky.fits.healpix import is_healpix
 from clusterjax.sky.fits.moc import is_moc, read_moc_table, write_moc_table
 from clusterjax.sky.healpix import HealpixReader
+from clusterjax.writing import write_text
 
 FINEST_ORDER = 29
 _WHOLE_SKY = 12 * 4**FINEST_ORDER
@@ -108,7 +110,11 @@ def read_moc(path: str | os.PathLike) -> Moc:
     if pathlib.Path(path).suffix == ".json":
         return _from_json(pathlib.Path(path))
     ordering, order, numbers = read_moc_table(pathlib.Path(path))
+    if not 0 <= order <= FINEST_ORDER:
+        raise InputError(f"{path} is a MOC of order {order}; orders go from 0 to {FINEST_ORDER}")
     if ordering == "RANGE":
+        if len(numbers) % 2 or (len(numbers) and not 0 <= numbers.min() <= numbers.max() <= _WHOLE_SKY):
+            raise InputError(f"{path} has ranges that are none of cells of order {FINEST_ORDER}")
         return Moc.from_ranges(numbers.reshape(-1, 2), order)
     if len(numbers) and numbers.min() < 4:
         raise InputError(f"{path} has the cell number {numbers.min()}, which is no NUNIQ of a MOC")
@@ -120,9 +126,10 @@ def read_moc(path: str | os.PathLike) -> Moc:
 
 def _from_json(path: pathlib.Path) -> Moc:
     try:
+        check_limit("table_bytes", path.stat().st_size, path)
         cells = json.loads(path.read_text())
         return Moc.from_cells([(int(order), np.array(numbers, np.int64)) for order, numbers in cells.items()])
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as a MOC in JSON: {' '.join(str(error).split())}") from error
 
 
@@ -136,8 +143,7 @@ def write_moc(path: str | os.PathLike, moc: Moc, *, software: str) -> None:
     texts = {".json": moc.to_json, ".txt": moc.to_ascii}
     if path.suffix not in texts:
         raise InputError(f"{path} is of no kind that a MOC can have; use a name that ends in .fits, .json or .txt")
-    with replacing(path) as partial:
-        partial.write_text(texts[path.suffix]() + "\n")
+    write_text(path, texts[path.suffix]() + "\n")
 
 
 def read_coverage(path: str | os.PathLike) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

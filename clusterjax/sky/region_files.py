@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from clusterjax.sky.fits.files import replacing
+from clusterjax.writing import write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,5 +55,4 @@ def _comments(provenance: Mapping) -> list[str]:
 
 
 def _write(path: str | os.PathLike, lines: Sequence[str]) -> None:
-    with replacing(path) as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")

@@ -1,5 +1,6 @@
 """Which positions of a map make a data set: known objects, and empty sky that keeps away from them."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,8 +10,11 @@ from scipy.spatial import cKDTree
 from clusterjax.errors import InputError
 from clusterjax.sky.geometry import unit_vectors
 from clusterjax.sky.reader import MapReader
-from clusterjax.sky.skymap import SkyMap
+from clusterjax.sky.skymap import ProbabilityMap, SkyMap
 
+Footprint = SkyMap | MapReader | ProbabilityMap  # what has a bounding_cap and contains positions
+
+AVOIDED = "avoided"  # the type of an object that is no example, but that empty positions keep away from
 _TRIES = 50  # rounds of draws before a footprint counts as too crowded
 _HOPELESS = 3_000_000  # draws without a single place, likewise
 
@@ -30,15 +34,64 @@ def draw_empty_positions(
     of a map on disk only the pixels that positions fall on are read.
     Raises :class:`InputError` where the known objects leave no room.
     """
-    centre, radius = sky.bounding_cap()
-
-    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
-        ra, dec = _in_cap(rng, centre, radius, number)
-        keep = sky.contains(ra, dec)
-        return ra[keep], dec[keep]
-
+    draw = functools.partial(draw_within, rng, sky)
     return draw_away_from(
         draw, count, known_ra_deg=known_ra_deg, known_dec_deg=known_dec_deg, exclusion_arcmin=exclusion_arcmin
+    )
+
+
+def draw_within(rng: np.random.Generator, sky: Footprint, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Those of ``count`` ICRS positions, uniform on the sphere in a cap around ``sky``, that it ``contains``."""
+    ra, dec = _in_cap(rng, *sky.bounding_cap(), count)
+    keep = sky.contains(ra, dec)
+    return ra[keep], dec[keep]
+
+
+def keep_apart(
+    ra_deg: Float[np.ndarray, " n"],
+    dec_deg: Float[np.ndarray, " n"],
+    separation_arcmin: float | int,
+    *,
+    at_most: int,
+) -> np.ndarray:
+    """Rows of positions no nearer than ``separation_arcmin`` to one that is kept before them, ``at_most`` so many."""
+    chord = 2 * np.sin(np.radians(separation_arcmin / 60) / 2)
+    vectors = unit_vectors(ra_deg, dec_deg)
+    kept: list[int] = []
+    for row, vector in enumerate(vectors):
+        if len(kept) == at_most:
+            break
+        if (np.linalg.norm(vectors[kept] - vector, axis=1) > chord).all():
+            kept.append(row)
+    return np.array(kept, int)
+
+
+def draw_apart(
+    rng: np.random.Generator,
+    sky: SkyMap | MapReader,
+    count: int,
+    *,
+    separation_arcmin: float | int,
+    known: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """``count`` positions on the map, apart from known ones and from each other. :class:`InputError` without room."""
+    ra, dec = np.zeros((2, 0))
+    for _ in range(20):
+        new = draw_empty_positions(
+            rng,
+            sky,
+            4 * count,
+            known_ra_deg=known[0],
+            known_dec_deg=known[1],
+            exclusion_arcmin=separation_arcmin,
+        )
+        ra, dec = np.concatenate([ra, new[0]]), np.concatenate([dec, new[1]])
+        rows = keep_apart(ra, dec, separation_arcmin, at_most=count)
+        ra, dec = ra[rows], dec[rows]
+        if len(ra) == count:
+            return ra, dec
+    raise InputError(
+        f"the map has no room for {count} clusters {separation_arcmin:g} arcmin apart; {len(ra)} fit. Ask for fewer"
     )
 
 

@@ -48,6 +48,9 @@ class TileFolderReader(ResampledReader):
     def __init__(self, folder: pathlib.Path, *, bands: Sequence[str] | None = None):
         self._tiles, names = _index(folder, bands)
         scales = np.array([tile.pixel_scale_arcsec for tile in self._tiles])
+        for tile in self._tiles:
+            if not 0 < tile.pixel_scale_arcsec < np.inf:
+                raise InputError(f"{next(iter(tile.files.values()))} has its middle off the sky; tiles need one on it")
         if np.ptp(scales) > 0.01 * scales[0]:
             raise InputError(f'{folder} has tiles of {scales.min():.3f}" and {scales.max():.3f}" pixels; give one kind')
         self._tree = cKDTree([tile.middle for tile in self._tiles])

@@ -1,7 +1,9 @@
 """VOTables in and out (IVOA VOTable 1.4)."""
 
+import io
 import os
 import pathlib
+import re
 import warnings
 from collections.abc import Mapping
 
@@ -11,7 +13,14 @@ from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
 from clusterjax.errors import InputError
-from clusterjax.sky.fits.files import replacing
+from clusterjax.limits import read_unpacked
+from clusterjax.writing import replacing
+
+# Entities, which may stand for gigabytes or for files of this machine; numbers elsewhere, which astropy would fetch;
+# and packed ones. In UTF-16 they would be missed, and so that is refused too.
+_FOREIGN = re.compile(
+    rb"<!ENTITY|<(\w+:)?STREAM[^>]*\s(href|encoding\s*=\s*.gzip)|\A(\xff\xfe|\xfe\xff|.?\x00)", re.IGNORECASE
+)
 
 
 def read_votable(path: str | os.PathLike) -> Table:
@@ -24,8 +33,13 @@ def read_votable(path: str | os.PathLike) -> Table:
         # Of units and types that break the standard but can be read.
         warnings.simplefilter("ignore", AstropyWarning)
         try:
-            document = votable.parse(str(path), verify="ignore")
+            content = read_unpacked(path, "table_bytes")
+            if found := _FOREIGN.search(content):
+                raise InputError(f"{path} has {found[0][:40]!r}, which this reader does not follow")
+            document = votable.parse(io.BytesIO(content), verify="ignore")
             tables = [one.to_table(use_names_over_ids=True) for one in document.iter_tables() if len(one.fields)]
+        except InputError:
+            raise
         except Exception as error:  # expat's, astropy's and NumPy's errors each mean that it is no VOTable
             raise InputError(f"{path} cannot be read as a VOTable: {' '.join(str(error).split())[:200]}") from error
     notes = [info for part in (document, *document.resources) for info in part.infos]

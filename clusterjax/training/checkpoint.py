@@ -10,9 +10,12 @@ import jax
 import numpy as np
 import orbax.checkpoint.experimental.v1 as ocp
 
+from clusterjax import __version__, hosts
 from clusterjax.arrays import PyTree
 from clusterjax.errors import InputError
 
+# Of what lies in a checkpoint. A change that older code cannot read adds one.
+FORMAT = 1
 _policies = ocp.training.preservation_policies
 
 
@@ -45,10 +48,15 @@ class Checkpoints:
                 ),
             ]
         )
+        context = ocp.Context()
+        if hosts.is_alone():
+            context.multiprocessing.primary_host = jax.process_index()
+            context.multiprocessing.active_processes = {jax.process_index()}
         try:
-            self._orbax = ocp.training.Checkpointer(
-                self.directory, preservation_policy=keep, cleanup_tmp_directories=True
-            )
+            with context:
+                self._orbax = ocp.training.Checkpointer(
+                    self.directory, preservation_policy=keep, cleanup_tmp_directories=True
+                )
         except OSError as error:
             raise InputError(f"cannot write checkpoints to {directory}: {error}") from error
 
@@ -74,6 +82,7 @@ class Checkpoints:
             return
         try:
             self.wait()
+            about = {"format": FORMAT, "software": __version__, **about}
             self._orbax.save_checkpointables_async(step, {"state": state}, metrics=metrics, custom_metadata=about)
         except OSError as error:
             raise InputError(f"cannot write a checkpoint to {self.directory}: {error}") from error
@@ -83,14 +92,24 @@ class Checkpoints:
 
     def about(self, step: int) -> dict:
         with _clear_errors(self.directory / str(step)):
-            return self._orbax.metadata(step).custom_metadata
+            return self._checked_about(step)
+
+    def _checked_about(self, step: int) -> dict:
+        about = self._orbax.metadata(step).custom_metadata
+        # Checkpoints had no number before 1, and are otherwise the same.
+        if about and about.get("format", 0) > FORMAT:
+            raise InputError(
+                f"checkpoint {self.directory / str(step)} has format {about['format']}, of clusterjax "
+                f"{about.get('software')}; this is clusterjax {__version__}, which reads up to {FORMAT}: update it"
+            )
+        return about
 
     def restore(self, step: int, target: PyTree) -> Restored:
         """Load into the shapes, types and shardings of ``target``; parts of the state that it lacks are not read."""
         with _clear_errors(self.directory / str(step)):
             context = ocp.Context()
             context.pytree.loading.partial_load = True
-            about = self._orbax.metadata(step).custom_metadata
+            about = self._checked_about(step)
             with context:
                 loaded = self._orbax.load_checkpointables(step, {"state": jax.tree.map(_abstract, target)})
         return Restored(step, loaded["state"], about)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from clusterjax.parallel import replicated, to_global
+from clusterjax.parallel import gather_batches, put, replicated, to_global
 from clusterjax.training.metrics import EpochMetrics
 from clusterjax.training.state import TrainState
 
@@ -18,10 +18,10 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Returns ({'loss', 'accuracy'}, columns): the batches' fields but the images, without padding, plus ``scores``.
 
-    ``scores`` has shape (example, class).
+    ``scores`` has shape (example, class). ``batches`` are this host's, the columns those of all hosts.
     """
     # On the mesh from the start: the step's own results are, and another placement would be another program.
-    metrics = jax.device_put(EpochMetrics.empty(), replicated(mesh))
+    metrics = put(EpochMetrics.empty(), replicated(mesh))
     columns, scores = [], []
     for batch in batches:
         metrics, batch_scores = eval_step(
@@ -35,6 +35,7 @@ def evaluate(
     result = {name: float(value) for name, value in metrics.compute().items()}
     scores = [np.asarray(part) for part in jax.device_get(scores)]
     merged = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+    merged = gather_batches(merged, len(columns[0]["valid"]), mesh)
     merged["scores"] = np.concatenate(scores)
     keep = merged.pop("valid")
     return result, {name: values[keep] for name, values in merged.items()}

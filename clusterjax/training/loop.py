@@ -1,5 +1,6 @@
 """The training loop: steps, validation after each epoch, checkpoints, early stop, resume."""
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -12,14 +13,17 @@ from tqdm import tqdm
 
 from clusterjax.config import TrainingConfig
 from clusterjax.errors import InputError
+from clusterjax.hosts import from_first_host, is_first_host
 from clusterjax.parallel import to_global
+from clusterjax.training.agreement import Stops
 from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.evaluate import STEP_FIELDS, evaluate
 from clusterjax.training.interruption import CatchSignals, Interrupted
 from clusterjax.training.optim import with_learning_rate
+from clusterjax.training.profile import Profile
 from clusterjax.training.schedules import Plateau
 from clusterjax.training.state import TrainState
-from clusterjax.training.writer import MetricWriter
+from clusterjax.training.writer import MetricWriter, open_writer
 
 
 @dataclasses.dataclass
@@ -51,10 +55,11 @@ class TrainingRun:
     backbone_schedule: optax.Schedule = dataclasses.field(default=lambda _: 1.0)  # step -> its rate in the head's
     plateau: Plateau | None = None
     progress: Progress = dataclasses.field(default_factory=Progress)
+    profile: Profile | None = None
 
     def resume(self) -> int:
         """Load the newest checkpoint, if there is one. Returns the step to go on from."""
-        step = self.checkpoints.latest_step
+        step = from_first_host(lambda: self.checkpoints.latest_step)
         if step is None:
             return 0
         restored = self.checkpoints.restore(step, self.state)
@@ -75,23 +80,26 @@ class TrainingRun:
 def train(run: TrainingRun, workdir, *, show_progress: bool = True) -> Progress:
     """Train until the last epoch or the early stop. Returns how it went; the best weights are a checkpoint.
 
-    On SIGINT or SIGTERM the state is saved and :class:`Interrupted` raised; after kill -9 the last checkpoint counts.
-    Either way the same call goes on, and ends with the same weights bit for bit.
+    On SIGINT or SIGTERM (to any of several hosts) the state is saved and :class:`Interrupted` raised; after kill -9 the
+    last checkpoint counts. Either way the same call goes on, and ends with the same weights bit for bit.
     """
     config = run.config
     step = run.resume()
     last_step, size = config.num_epochs * run.steps_per_epoch, config.global_batch_size
+    stops = Stops(step, config.log_every_steps)
     with (
-        MetricWriter(workdir, first_step=step) as writer,
+        open_writer(workdir, first_step=step) as writer,
         CatchSignals() as signals,
+        run.profile or contextlib.nullcontext(),
         training_bar(last_step * size, step * size, show_progress) as bar,
     ):
         while step < last_step and not run.progress.finished:
-            step = _train_epoch(run, step, writer, signals, bar)
+            step = _train_epoch(run, step, writer, signals, stops, bar)
             validate(run, step, writer, bar)
-            if signals.received is not None and not run.progress.finished:
+            signum = stops.signal_after(step, signals.received, ask=True)
+            if signum is not None and not run.progress.finished:
                 run.checkpoints.wait()
-                raise Interrupted(signals.received, step)
+                raise Interrupted(signum, step)
         run.checkpoints.wait()
     return run.progress
 
@@ -104,7 +112,7 @@ def training_bar(total: int, done: int, shown: bool) -> tqdm:
         unit="img",
         unit_scale=True,
         desc="train",
-        disable=not shown,
+        disable=not shown or not is_first_host(),
         file=sys.stderr,
         mininterval=0.5 if sys.stderr.isatty() else 30,
     )
@@ -121,7 +129,9 @@ def epoch_rates(run: TrainingRun, end: int) -> tuple[np.ndarray, np.ndarray]:
     return rates if run.progress.plateau is None else rates * run.progress.plateau["scale"], backbone_rates
 
 
-def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: CatchSignals, bar: tqdm) -> int:
+def _train_epoch(
+    run: TrainingRun, step: int, writer: MetricWriter, signals: CatchSignals, stops: Stops, bar: tqdm
+) -> int:
     """Train to the end of the epoch that ``step`` is in. Returns the step reached."""
     config = run.config
     end = (step // run.steps_per_epoch + 1) * run.steps_per_epoch
@@ -130,6 +140,8 @@ def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: Cat
     waiting = None  # metrics are fetched one step late, so that the device never waits for the host
     started, first = time.perf_counter(), step
     while step < end:
+        if run.profile is not None:
+            run.profile.before_step(run.state)
         batch = next(run.batches)
         rate = float(rates[step - first_of_epoch])
         run.state, scalars = run.train_step(
@@ -146,12 +158,16 @@ def _train_epoch(run: TrainingRun, step: int, writer: MetricWriter, signals: Cat
         bar.update(config.global_batch_size)
         if step == end:  # validation comes first, and saves
             break
-        if signals.received is not None:
+        signum = stops.signal_after(step, signals.received)
+        every = config.checkpoint_every_steps
+        if signum is not None or (every is not None and step % every == 0):
+            if waiting is not None:  # or whoever goes on from here would not have it
+                log_step(run, writer, bar, *waiting)
+                waiting = None
             run.save(step)
+        if signum is not None:
             run.checkpoints.wait()
-            raise Interrupted(signals.received, step)
-        if config.checkpoint_every_steps is not None and step % config.checkpoint_every_steps == 0:
-            run.save(step)
+            raise Interrupted(signum, step)
     log_step(run, writer, bar, *waiting)
     return step
 
@@ -186,6 +202,8 @@ def validate(run: TrainingRun, step: int, writer: MetricWriter, bar: tqdm) -> No
     stopped = patience is not None and progress.epochs_without_gain >= patience
     progress.finished = stopped or progress.epoch >= run.config.num_epochs
     run.save(step, metrics=metrics)
+    if not is_first_host():
+        return
     bar.write(
         f"epoch {progress.epoch:3d}  validation loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}"
         + ("  (best)" if progress.epochs_without_gain == 0 else "")

@@ -2,15 +2,10 @@
 
 import flax.struct
 import jax
-import jax.numpy as jnp
 import optax
 from clu import metrics
-from jaxtyping import Array, Float
 
 from clusterjax.arrays import Labels, Logits, Valid
-
-Losses = Float[Array, " batch"]
-Weights = Float[Array, " class"]
 
 
 @flax.struct.dataclass
@@ -19,12 +14,6 @@ class EpochMetrics(metrics.Collection):
 
     loss: metrics.Average.from_output("loss")
     accuracy: metrics.Average.from_output("correct")
-
-
-def weighted_mean(losses: Losses, labels: Labels, valid: Valid, class_weights: Weights) -> jax.Array:
-    """The mean loss of the valid examples, each weighed by its class, over the sum of weights (as PyTorch's)."""
-    weights = class_weights[labels] * valid
-    return jnp.sum(weights * losses) / jnp.maximum(jnp.sum(weights), 1e-12)
 
 
 def example_outputs(logits: Logits, labels: Labels, valid: Valid, label_smoothing: float = 0.0) -> dict:

@@ -17,6 +17,7 @@ import optax
 from clusterjax.arrays import PyTree
 from clusterjax.config import OptimConfig
 from clusterjax.errors import InputError
+from clusterjax.parallel import put
 
 
 class RpropState(NamedTuple):
@@ -118,7 +119,7 @@ def with_learning_rate(state, learning_rate: float | np.ndarray, backbone_rate: 
     """
     new = {"learning_rate": learning_rate, "backbone_rate": backbone_rate}
     hyperparams = {
-        name: old if new[name] is None else jax.device_put(np.asarray(new[name], old.dtype), old.sharding)
+        name: old if new[name] is None else put(np.asarray(new[name], old.dtype), old.sharding)
         for name, old in state.opt_state.hyperparams.items()
     }
     return state.replace(opt_state=state.opt_state._replace(hyperparams=hyperparams))

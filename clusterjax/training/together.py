@@ -16,7 +16,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from clusterjax.arrays import PyTree
-from clusterjax.parallel import DATA_AXIS, replicated
+from clusterjax.parallel import DATA_AXIS, put, replicated
+from clusterjax.training.agreement import Stops
 from clusterjax.training.ensemble import member_of, stack_trees
 from clusterjax.training.evaluate import STEP_FIELDS
 from clusterjax.training.interruption import CatchSignals, Interrupted
@@ -24,7 +25,12 @@ from clusterjax.training.loop import TrainingRun, epoch_rates, log_step, trainin
 from clusterjax.training.optim import with_learning_rate
 from clusterjax.training.state import TrainState
 from clusterjax.training.step import Update
-from clusterjax.training.writer import MetricWriter
+from clusterjax.training.writer import MetricWriter, open_writer
+
+
+def _make_keys(seeds: Sequence[int], sharding: NamedSharding) -> jax.Array:
+    """Made by a program, as on several hosts no process could put them on the devices of all."""
+    return jax.jit(lambda: jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32)), out_shardings=sharding)()
 
 
 class MembersStep:
@@ -47,8 +53,7 @@ class MembersStep:
         else:
             self.state_sharding = replicated(mesh)
             self.batch_sharding = NamedSharding(mesh, PartitionSpec(None, DATA_AXIS))
-        keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
-        self._keys = jax.device_put(keys, self.state_sharding)
+        self._keys = _make_keys(seeds, self.state_sharding)
         self._program = jax.jit(
             program,
             donate_argnums=1,
@@ -65,7 +70,7 @@ class MembersStep:
             )
             for name in STEP_FIELDS
         }
-        return self._program(self._keys, states, stacked, jax.device_put(active, self.state_sharding))
+        return self._program(self._keys, states, stacked, put(active, self.state_sharding))
 
     def stack(self, states: Sequence[TrainState]) -> TrainState:
         return jax.device_put(stack_trees(states), self.state_sharding)
@@ -82,27 +87,29 @@ def train_together(
     done = sum(last_step if run.progress.finished else at for run, at in zip(runs, steps, strict=True))
     with contextlib.ExitStack() as stack:
         writers = [
-            stack.enter_context(MetricWriter(folder, first_step=at)) for folder, at in zip(workdirs, steps, strict=True)
+            stack.enter_context(open_writer(folder, first_step=at)) for folder, at in zip(workdirs, steps, strict=True)
         ]
+        stops = Stops(min(steps), runs[0].config.log_every_steps)
         signals = stack.enter_context(CatchSignals())
         bar = stack.enter_context(training_bar(len(runs) * last_step * size, done * size, show_progress))
         while unfinished := [i for i, run in enumerate(runs) if not run.progress.finished]:
             steps_per_epoch = runs[0].steps_per_epoch
             end = (min(steps[i] for i in unfinished) // steps_per_epoch + 1) * steps_per_epoch
             epoch = _Epoch(runs, steps, [i for i in unfinished if steps[i] < end], end, writers, bar)
-            epoch.train(step, signals)
+            epoch.train(step, signals, stops)
             for i in epoch.members:
                 validate(runs[i], end, writers[i], bar)
-            if signals.received is not None and not all(run.progress.finished for run in runs):
-                _stop(runs, signals, end)
+            signum = stops.signal_after(end, signals.received, ask=True)
+            if signum is not None and not all(run.progress.finished for run in runs):
+                _stop(runs, signum, end)
         for run in runs:
             run.checkpoints.wait()
 
 
-def _stop(runs: Sequence[TrainingRun], signals: CatchSignals, step: int) -> None:
+def _stop(runs: Sequence[TrainingRun], signum: int, step: int) -> None:
     for run in runs:
         run.checkpoints.wait()
-    raise Interrupted(signals.received, step)
+    raise Interrupted(signum, step)
 
 
 @dataclasses.dataclass
@@ -116,7 +123,7 @@ class _Epoch:
     writers: Sequence[MetricWriter]
     bar: tqdm
 
-    def train(self, step: MembersStep, signals: CatchSignals) -> None:
+    def train(self, step: MembersStep, signals: CatchSignals, stops: Stops) -> None:
         config, size = self.runs[0].config, self.runs[0].config.global_batch_size
         states = step.stack([run.state for run in self.runs])
         rates, backbone_rates = np.array([epoch_rates(run, self.end) for run in self.runs]).transpose(1, 0, 2)
@@ -141,14 +148,14 @@ class _Epoch:
                 images_per_second = (now - first) * len(self.members) * size / (time.perf_counter() - started)
                 waiting = [(i, now, member_of(scalars, i), rates[i, column], images_per_second) for i in batches]
             self.bar.update(len(batches) * size)
-            is_stopped = signals.received is not None
+            signum = stops.signal_after(now, signals.received) if now < self.end else None
             every = config.checkpoint_every_steps
-            if now < self.end and (is_stopped or (every is not None and now % every == 0)):
+            if now < self.end and (signum is not None or (every is not None and now % every == 0)):
                 self._hand_back(states)
                 for i in batches:
                     self.runs[i].save(now)
-                if is_stopped:
-                    _stop(self.runs, signals, now)
+                if signum is not None:
+                    _stop(self.runs, signum, now)
         self._log(waiting)
         self._hand_back(states)
 

@@ -5,6 +5,9 @@ import pathlib
 
 import tensorboardX
 
+from clusterjax.hosts import is_first_host
+from clusterjax.writing import write_text
+
 
 class MetricWriter:
     """Appends to ``workdir/metrics.jsonl`` and ``workdir/tensorboard``.
@@ -16,9 +19,8 @@ class MetricWriter:
         workdir = pathlib.Path(workdir)
         path = workdir / "metrics.jsonl"
         kept = [row for row in read_metrics(workdir) if row["step"] <= first_step]
-        self._file = path.open("w")
-        for row in kept:
-            self._file.write(json.dumps(row) + "\n")
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        self._file = path.open("a")
         self._board = tensorboardX.SummaryWriter(
             str(workdir / "tensorboard"),
             purge_step=first_step + 1 if first_step else None,
@@ -41,6 +43,23 @@ class MetricWriter:
 
     def __exit__(self, *_):
         self.close()
+
+
+class NoMetrics:
+    """Of the other hosts: their metrics are those of the first."""
+
+    def write(self, step: int, split: str, **scalars: float) -> None:
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def open_writer(workdir, *, first_step: int) -> MetricWriter | NoMetrics:
+    return MetricWriter(workdir, first_step=first_step) if is_first_host() else NoMetrics()
 
 
 def read_metrics(workdir) -> list[dict]:

@@ -199,3 +199,16 @@ def test_centre(backend):
     assert Preprocess.from_dict(middle.to_dict()) == middle
     with pytest.raises(InputError, match=r"centre_pixels=13 is more than the cutouts' 12 x 11 pixels"):
         dataclasses.replace(whole, centre_pixels=13)(backend(images))
+
+
+def test_a_softening_of_its_own_in_each_band(images, statistics):
+    """Each band is what it is alone with that softening, also after JSON; an unknown band is refused."""
+    metadata = {"band_statistics": statistics.to_dict()}
+    config = DataConfig(softening=1.0, band_softening={"W3": 3.0, "W1": 2.0}, bands=("W3", "W2", "W1"))
+    both = Preprocess.from_metadata(config, metadata)
+    out = Preprocess.from_dict(json.loads(json.dumps(both.to_dict())))(images)
+    for channel, (band, softening) in enumerate({"W3": 3.0, "W2": 1.0, "W1": 2.0}.items()):
+        alone = Preprocess.from_metadata(DataConfig(softening=softening, bands=(band,)), metadata)(images)
+        np.testing.assert_allclose(out[..., channel], alone[..., 0], rtol=1e-6, atol=1e-6)
+    with pytest.raises(InputError, match="has 'W4'; the data set has W1, W2, W3"):
+        Preprocess.from_metadata(DataConfig(band_softening={"W4": 3.0}), metadata)

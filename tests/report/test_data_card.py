@@ -23,7 +23,15 @@ def test_build_leaves_a_data_card(tmp_path):
     jobs.run("build", config, workdir=tmp_path / "run")
     card = tmp_path / "run" / "data_card"
     page = (card / "index.html").read_text()
-    for words in ("Sunyaev-Zel", "f150", "uK_CMB", "One cutout, augmented", "quarter turns", "shift fraction"):
+    for words in (
+        "Sunyaev-Zel",
+        "f150",
+        "uK_CMB",
+        "One cutout, augmented",
+        "quarter turns",
+        "shift fraction",
+        "Alone, right ascension and declination tell the label",
+    ):
         assert words in page or words.replace("'", "&#39;") in page
     assert "rotation deg" not in page  # not changed by this config
     for name in ("sky_coverage", "pixel_distribution", "examples_cluster", "examples_one_cutout__augmented"):

@@ -27,8 +27,8 @@ CARD = ModelCard(
 
 def test_markdown():
     lines = to_markdown(CARD).splitlines()
-    assert lines[:3] == ["# Model card: <x>", "", "A network."]
-    assert "- **Network**: CN & more" in lines
+    assert lines[:3] == ["# Model card: &lt;x>", "", "A network."]
+    assert "- **Network**: CN &amp; more" in lines
     assert "- Not for radio maps." in lines
     start = lines.index("| AUC |")
     assert lines[start + 1 : start + 4] == ["| ---: |", "| 0.910 |", "| 0.500 |"]

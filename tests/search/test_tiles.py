@@ -196,3 +196,21 @@ def test_progress_in_square_degrees(sky, capsys):
     total = re.search(r"100%.*\| ([\d.]+)/([\d.]+) deg2 \[", shown)
     assert total[1] == total[2]
     assert float(total[1]) == pytest.approx(48 * 40 * (STRIDE / 60) ** 2, rel=1e-3)
+
+
+def test_tiles_that_hosts_share_are_the_map_of_one_bit_for_bit(sky, network, tmp_path):
+    expected = scan_tiles(network, sky, **WINDOWS, tile_pixels=64, progress=False)
+    options = {**WINDOWS, "tile_pixels": 64, "progress": False, "folder": tmp_path}
+    numbers = []
+    for host in range(3):
+        assert scan_tiles(network, sky, **options, part=(host, 3)) is None
+        numbers.append(len(list(tmp_path.iterdir())))
+    assert numbers[0] < numbers[1] < numbers[2]
+    assert numbers[0] <= numbers[2] / 3 + 1
+
+    def nothing_left(*_, **__):
+        raise AssertionError("a tile was scored twice")
+
+    together = scan_tiles(nothing_left, sky, **options)
+    np.testing.assert_array_equal(together.score, expected.score)
+    np.testing.assert_array_equal(together.valid_fraction, expected.valid_fraction)

@@ -61,7 +61,7 @@ def maps(folder: pathlib.Path) -> DataConfig:
     Table({"ra": ra, "dec": dec}).write(folder / "known.ecsv", overwrite=True)
     return DataConfig(
         builder="map_cutouts", maps=(f"{folder}/a.fits+{folder}/b.fits",), catalogue=str(folder / "known.ecsv"),
-        simulated_size=16, block_nside=64, min_valid_fraction=0.5,
+        simulated_size=16, block_nside=64, min_valid_fraction=0.95,
     )  # fmt: skip
 
 

@@ -41,7 +41,8 @@ def make_map(seed=0, shape=(500, 600), ra_deg=30.0, holes=True):
 def make_catalogue(sky, number=240, seed=1):
     y, x = np.random.default_rng(seed).uniform(0, 1, (2, number)) * (np.array(sky.shape) - 1)[:, None]
     ra, dec = sky.pixel_to_sky(y, x)
-    return Table({"RA": ra, "Dec": dec, "redshift": np.linspace(0.1, 1, number)})
+    kinds = np.resize(["phot", "spec", ""], number)  # named as in ACT's catalogues
+    return Table({"RA": ra, "Dec": dec, "redshift": np.linspace(0.1, 1, number), "redshiftType": kinds})
 
 
 @pytest.fixture
@@ -90,6 +91,7 @@ def test_cutouts_of_a_map(make):
     assert metadata["pixel_scale_arcsec"] == pytest.approx(60, rel=1e-3)
     known = SkyCoord(catalogue["RA"], catalogue["Dec"], unit="deg")
     names = builder.info.features["object_type"].names
+    kinds = builder.info.features["redshift_kind"].names
     splits = {split: records(builder, split) for split in SPLITS}
     for rows in splits.values():
         here = positions(rows)
@@ -102,10 +104,12 @@ def test_cutouts_of_a_map(make):
                 assert row["label"] == 1
                 assert separation < 1e-6
                 assert row["redshift"] == pytest.approx(catalogue["redshift"][index])
+                assert kinds[row["redshift_kind"]] == (catalogue["redshiftType"][index] or "unknown")
             else:
                 assert row["label"] == 0
                 assert separation > 15.0
                 assert np.isnan(row["redshift"])
+                assert kinds[row["redshift_kind"]] == "unknown"
     # No two splits share a pixel: centres are further apart than a cutout's diagonal.
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
         separation = positions(splits[one]).match_to_catalog_sky(positions(splits[other]))[1]
@@ -239,7 +243,7 @@ def test_cutting_in_processes_is_cutting_in_one(tmp_path):
     write_sky_map(tmp_path / "map.fits", sky)
     ra, dec = sky.pixel_to_sky(*np.random.default_rng(0).uniform(20, 480, (2, 100)))
     tasks = list(np.stack([np.zeros(100), ra, dec], axis=1))
-    cut_here = functools.partial(cut, (str(tmp_path / "map.fits"),), ("a", "b"), SIZE, "version")
+    cut_here = functools.partial(cut, (str(tmp_path / "map.fits"),), ("a", "b"), "", SIZE, "version")
     chunks = [tasks[start : start + 30] for start in range(0, 100, 30)]
     ours = [result for chunk in chunks for result in cut_here(chunk)]
     theirs = [result for chunk in _in_processes(cut_here, chunks, 2) for result in chunk]
@@ -289,3 +293,35 @@ def hips_cells(width):
     spread = np.array([int("0".join(f"{number:b}"), 2) for number in range(width)])
     row, column = np.mgrid[:width, :width]
     return spread[width - 1 - row] + 2 * spread[column]
+
+
+def test_maps_of_other_units_are_converted(make):
+    """Two maps of the same sky in uK and in K, their clusters in one each: the same cutouts; others are refused."""
+    sky = make_map()
+    kelvin = dataclasses.replace(sky, data=(sky.data * np.float32(1e-6)), units="K_CMB")
+    builder = make({"micro": sky, "kelvin": kelvin}, make_catalogue(sky))
+    assert builder.info.metadata["units"] == "uK"
+    found: dict[tuple, list] = {}
+    for split in SPLITS:
+        for row in records(builder, split):
+            if not np.isnan(row["redshift"]):
+                found.setdefault((float(row["ra_deg"]), float(row["dec_deg"])), []).append(row["image"])
+    assert len(found) > 100
+    for one, other in found.values():  # of both maps
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    with pytest.raises(InputError, match=r"is in nMgy, which cannot be converted to uK"):
+        make({"micro": sky, "fluxes": dataclasses.replace(sky, units="nMgy")}, make_catalogue(sky))
+
+
+def test_empty_positions_keep_away_from_what_is_no_example(make):
+    sky = make_map()
+    catalogue = make_catalogue(sky)
+    catalogue["object_type"] = np.where(np.arange(len(catalogue)) % 3 == 0, "avoided", "cluster")
+    builder = make({"field": sky}, catalogue, random_per_object=2.0)
+    assert builder.info.features["object_type"].names == ["cluster", "random"]
+    avoided = SkyCoord(catalogue["RA"], catalogue["Dec"], unit="deg")[catalogue["object_type"] == "avoided"]
+    for split in SPLITS:
+        nearest = positions(records(builder, split)).match_to_catalog_sky(avoided)[1].arcmin
+        empty = np.array([np.isnan(row["redshift"]) for row in records(builder, split)])
+        assert (nearest[empty] > 15.0).all()
+        assert (nearest[~empty] > 1e-3).all()

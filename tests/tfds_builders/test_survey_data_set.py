@@ -12,12 +12,18 @@ from clusterjax.config import DataConfig, ExperimentConfig, SurveyConfig
 from clusterjax.config_checks import validate
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
+from clusterjax.sky.cutouts import extract_cutouts
+from clusterjax.sky.fits import write_sky_map
+from clusterjax.sky.geometry import make_wcs
+from clusterjax.sky.open_map import open_map
 from clusterjax.sky.regions import split_of_block
+from clusterjax.sky.skymap import SkyMap
 from clusterjax.sky.surveys.images import SERVICES, read_cutout
 from tests.local_server import Answer, LocalServer
 from tests.survey_sky import hips2fits, patch_of_sky, respond, survey_mirrors
 from tfds_builders.ir_cutouts.ir_cutouts_dataset_builder import make_builder as make_infrared
 from tfds_builders.microwave_cutouts.microwave_cutouts_dataset_builder import make_builder as make_microwave
+from tfds_builders.sky_features import REDSHIFT_KINDS
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # array_record leaves its files to the collector
 
@@ -160,6 +166,7 @@ def test_splits_share_no_sky_and_provenance_is_kept(built):
     train = {row["object_id"]: row for row in records(builder, "train")}
     for row in both[np.asarray(both["split"]) == "train"]:
         assert train[row["object_id"]]["redshift"] == pytest.approx(0.31)  # MCXC's is spectroscopic
+        assert train[row["object_id"]]["redshift_kind"] == REDSHIFT_KINDS.index("spec")
         assert train[row["object_id"]]["m500c_msun"] == pytest.approx(5e14)  # PSZ2's is the only mass
         psz2, mcxc = row["names"].split("; ")
         assert psz2 == f"0-{mcxc[1:]}"
@@ -267,3 +274,59 @@ def test_the_config_says_where_a_survey_belongs():
     config.data.builder = "map_cutouts"
     with pytest.raises(InputError, match=r"service='hips_unwise' goes with config\.data\.builder='ir_cutouts' or"):
         validate(config)
+
+
+def write_maps(folder, bands=("a", "b")):
+    """Two maps of the patch of sky where the catalogues lie, side by side, a file a band."""
+    names = []
+    for number, ra_deg in enumerate((42.0, 50.0)):
+        shape = (900, 400)
+        wcs = make_wcs(shape, ra_deg=ra_deg, dec_deg=0.0, pixel_scale_arcsec=60.0)
+        data = np.random.default_rng(number).normal(size=(*shape, len(bands))).astype(np.float32)
+        data[300:330] = np.nan
+        files = [folder / f"map{number}_{band}.fits" for band in bands]
+        for index, file in enumerate(files):
+            one = data[..., index : index + 1]
+            write_sky_map(file, SkyMap(one, wcs, np.isfinite(one[..., 0]), (bands[index],), "uK"))
+        names.append("+".join(map(str, files)))
+    return names
+
+
+@pytest.mark.parametrize("builder", [make_infrared, make_microwave])
+def test_published_catalogues_on_maps_of_ones_own(make, server, tmp_path, builder):
+    """Only catalogues are asked for; all lies on the maps, and is theirs."""
+    names = write_maps(tmp_path)
+    data = {"maps": tuple(names), "block_nside": 64, "num_processes": 1}
+    changes = {"service": "local_maps", "max_objects": None}
+    built = make(builder=builder, data=data, **changes)
+    assert not any("hips" in asked.path for asked in server.asked)
+    assert built.info.full_name.startswith(f"{built.name}/survey-")
+    assert built.info.metadata["maps"] == names
+    assert set(built.info.splits) == {"train", "validation", "test", "test_madcows"}
+    skies = [open_map(name.split("+")) for name in names]
+    planned = Table.read(f"{built.data_dir}/objects.ecsv")
+    types, kinds = built.info.features["object_type"].names, set()
+    known = of_table("J/A+A/594/A27/psz2", "J/A+A/688/A187", "J/ApJS/240/33/table3")
+    for split in built.info.splits:
+        for row in records(built, split):
+            number = planned["map"][planned["object_id"] == row["object_id"]][0]
+            truth, valid = extract_cutouts(skies[number], row["ra_deg"], row["dec_deg"], SIZE)
+            np.testing.assert_array_equal(row["image"], truth[0])
+            assert valid[0] >= 0.9
+            kind = types[row["object_type"]]
+            kinds.add(kind)
+            if kind != "cluster":
+                assert where([row]).match_to_catalog_sky(known)[1].arcmin[0] > 10.0
+    assert kinds == {"cluster", "agn", "random", "star"}
+    assert abs(built.info.metadata["leak_check"]["auc"] - 0.5) < 4 * built.info.metadata["leak_check"]["error"]
+    assert make(builder=builder, data=data, offline=True, **changes).info.full_name == built.info.full_name
+    with pytest.raises(InputError, match=r"service='local_maps' needs config\.data\.maps, the maps to cut from"):
+        make(builder=builder, service="local_maps")
+
+
+def test_maps_without_a_cluster_are_refused(make, tmp_path):
+    wcs = make_wcs((64, 64), ra_deg=200.0, dec_deg=50.0, pixel_scale_arcsec=60.0)
+    data = np.random.default_rng(0).normal(size=(64, 64, 1)).astype(np.float32)
+    write_sky_map(tmp_path / "far.fits", SkyMap(data, wcs, np.ones((64, 64), bool), ("a",)))
+    with pytest.raises(InputError, match=r"no cluster of psz2, mcxc2 lies on a valid pixel of config\.data\.maps"):
+        make(service="local_maps", data={"maps": (str(tmp_path / "far.fits"),)})

@@ -2,8 +2,10 @@
 
 import csv
 import functools
+import hashlib
 import io
 import itertools
+import json
 import zipfile
 
 import numpy as np
@@ -21,7 +23,6 @@ from clusterjax.sky.channels import SIX
 from clusterjax.sky.surveys.contents import fault
 from tests.local_server import Answer, LocalServer
 from tfds_builders.simulated_example import simulate_example, simulated_type
-from tfds_builders.xray_optical_cutouts import archive as archive_module
 from tfds_builders.xray_optical_cutouts import published
 from tfds_builders.xray_optical_cutouts.archive import KosibaArchive
 from tfds_builders.xray_optical_cutouts.channel_order import find_channels
@@ -148,6 +149,7 @@ def test_six_channels_and_raw_ones(folder):
     [
         ({"data.labels": "friends"}, "config.data.labels='friends' is unknown; use one of 'experts'"),
         ({"data.labels": "volunteers", "data.builder": "ir_cutouts"}, "goes with the simulated data of"),
+        ({"data.image_size": 64, "data.builder": "map_cutouts"}, "config.data.image_size=64 goes with"),
         ({"xray_optical.exposure_ks": 0.0}, "config.xray_optical.exposure_ks=0.0 must be above 0"),
         ({"xray_optical.blended": 1.5}, "must lie within"),
         ({"xray_optical.flux_min_cgs": 1e-11}, "flux_min_cgs=1e-11 must be below flux_max_cgs=1e-12"),
@@ -239,8 +241,17 @@ def test_the_published_archive(folder, archive):
 def test_five_classes_and_channels_of_the_archive(folder, archive):
     config = kosiba(folder, archive, binary=False, archive_channels=("zero", "xray", "optical"))
     config.xray_optical.channels = ("optical", "xray_red")
+    names = {builder_of(config).info.full_name}
+    config.data.image_size = 36
+    small = builder_of(config)
+    assert small.info.features["image"].shape == (36, 36, 2)
+    config.data.image_size = None
     builder = builder_of(config)
+    assert names == {builder.info.full_name} != {small.info.full_name}
     builder.download_and_prepare()
+    small.download_and_prepare()
+    expected = Image.fromarray(png(101)[1][..., 2]).resize((36, 36), Image.Resampling.BILINEAR)
+    assert np.abs(open_source(small, "test")[1]["image"][..., 0].astype(int) - np.array(expected)).max() <= 1
     assert tuple(builder.info.features["label"].names) == XRAY_CLASSES
     source = open_source(builder, "test")
     for i in range(5):
@@ -338,7 +349,8 @@ def test_images_that_are_wrong(tmp_path, content, reason):
 
 def test_bombs(tmp_path, monkeypatch):
     path = write_archive(tmp_path / "a.zip", changes={"train_images/0.png": bytes(5_000_000)})
-    with pytest.raises(InputError, match=r"train_images/0.png of .* unpacks to more than 4000000 bytes"):
+    monkeypatch.setenv("CLUSTERJAX_LIMITS", "member_bytes=4e6, archive_members=100")
+    with pytest.raises(InputError, match=r"train_images/0.png of .* has 4e\+06 bytes, more than 4e\+06; if"):
         KosibaArchive(path).image("train_images/0.png")
     # A picture of 30000 x 30000 pixels is a few kilobytes: it is refused by its header.
     header = bytearray(png(0)[0])
@@ -346,8 +358,8 @@ def test_bombs(tmp_path, monkeypatch):
     path = write_archive(tmp_path / "b.zip", changes={"train_images/0.png": bytes(header)})
     with pytest.raises(InputError, match=r"train_images/0.png of .* (damaged|30000 x 30000 pixels)"):
         KosibaArchive(path).image("train_images/0.png")
-    monkeypatch.setattr(archive_module, "_MOST_MEMBERS", 10)
-    with pytest.raises(InputError, match="more than 10 members"):
+    monkeypatch.setenv("CLUSTERJAX_LIMITS", "archive_members=10")
+    with pytest.raises(InputError, match="has 22 members, more than 10; if that"):
         KosibaArchive(path)
 
 
@@ -367,12 +379,23 @@ def test_no_archive(tmp_path):
 
 def test_fetched_once(tmp_path, archive):
     """From a server into the cache, and from there without one."""
-    with LocalServer(lambda asked: Answer(archive.read_bytes())) as server:
+    record = {"files": {"entries": {"Kosiba2020.zip": {"checksum": "md5:" + "0" * 32}}}}
+
+    def respond(asked):
+        return Answer(json.dumps(record).encode() if asked.path.endswith("json") else archive.read_bytes())
+
+    with LocalServer(respond) as server:
         config = kosiba(tmp_path, "")
-        config.data.survey.offline = False
+        config.data.survey.offline, config.data.survey.attempts = False, 1
         config.data.survey.mirrors = (f"https://zenodo.org={server.url}",)
+        with pytest.raises(InputError, match=r"whose md5 is \w+, where 0{32} is published"):
+            builder_of(config)
+        md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+        record["files"]["entries"]["Kosiba2020.zip"] = {"checksum": f"md5:{md5}"}
+        config.data.survey.cache_dir = str(tmp_path / "another")
         name = builder_of(config).info.full_name
-        assert [asked.path for asked in server.asked] == ["/records/7236582/files/Kosiba2020.zip"]
+        paths = ["/records/7236582/export/json", "/records/7236582/files/Kosiba2020.zip"]
+        assert [asked.path for asked in server.asked] == 2 * paths
     config.data.survey.offline = True
     assert builder_of(config).info.full_name == name
 

@@ -5,8 +5,10 @@ import tensorflow_datasets as tfds
 from clusterjax.config import INFRARED_FRACTIONS, DataConfig
 from clusterjax.simulation.knobs import InfraredSky
 from clusterjax.sky.surveys.images import INFRARED
+from tfds_builders.map_cutouts.from_maps import FromMaps
 from tfds_builders.simulated import SimulatedConfig, SimulatedCutouts, make_simulated_builder
-from tfds_builders.survey_cutouts import SurveyCutouts, make_survey_builder
+from tfds_builders.survey_cutouts import LOCAL_MAPS, SurveyCutouts, make_survey_builder
+from tfds_builders.survey_maps import make_survey_maps_builder
 
 DEFAULT = SimulatedConfig(
     description="Simulated unWISE W1 and W2 cutouts, half of them with a cluster of galaxies",
@@ -31,8 +33,17 @@ class SurveyBuilder(SurveyCutouts, tfds.core.GeneratorBasedBuilder, skip_registr
     RELEASE_NOTES = {"1.1.0": "Examples say how their redshift was measured."}  # noqa: RUF012  (TFDS's interface)
 
 
-def make_builder(config: DataConfig, sky: InfraredSky | None) -> Builder | SurveyBuilder:
+class SurveyMapsBuilder(FromMaps, SurveyCutouts, tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """The same from maps on disk."""
+
+    name = "ir_cutouts"
+    VERSION = tfds.core.Version("1.0.0")
+
+
+def make_builder(config: DataConfig, sky: InfraredSky | None) -> Builder | SurveyBuilder | SurveyMapsBuilder:
     """The builder of the data set that ``config`` and ``sky`` describe; ``download_and_prepare()`` then builds it."""
+    if config.survey.service == LOCAL_MAPS:
+        return make_survey_maps_builder(SurveyMapsBuilder, config)
     if config.survey.service:
         return make_survey_builder(SurveyBuilder, config, INFRARED)
     return make_simulated_builder(Builder, config, sky)

@@ -13,6 +13,7 @@ import numpy as np
 from astropy.table import Table
 
 from clusterjax.errors import InputError
+from clusterjax.writing import replacing
 from tfds_builders.labelled_images.listing import Entry, list_images
 
 
@@ -57,9 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
     output = options.output or pathlib.Path(options.folder) / "images.csv"
     try:
         table = folder_table(options.folder, options.positions, output.parent)
+        with replacing(output) as partial:
+            table.write(partial, format="ascii.csv", overwrite=True)
     except InputError as error:
         sys.exit(f"error: {error}")
-    table.write(output, format="ascii.csv", overwrite=True)
     print(f"{len(table)} images listed in {output}")
 
 

@@ -6,13 +6,13 @@ import warnings
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from clusterjax.errors import InputError
+from clusterjax.limits import check_limit
 from clusterjax.sky.fits import read_image
 
-# Camera pictures and survey plates are large; beyond this many pixels a file is broken or hostile.
-Image.MAX_IMAGE_PIXELS = 400_000_000
+Image.MAX_IMAGE_PIXELS = None  # our own limit, which can be changed, comes before anything is unpacked
 
 HOW_TO_GO_ON = "mend or remove it, or set config.data.skip_unreadable to go on without it"
 
@@ -41,8 +41,11 @@ def read_pixels(path: pathlib.Path) -> tuple[Float[np.ndarray, "y x band"], tupl
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata: the pixels count
             with Image.open(path) as image:
+                check_limit("image_pixels", image.width * image.height, path)
                 pixels = _to_array(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # each decoder has kinds of its own: the file is damaged
         reason = " ".join(str(error).replace(repr(str(path)), "it").split())
         raise InputError(f"{path} cannot be read as an image: {reason}") from error
     return pixels, ("grey",) if pixels.shape[-1] == 1 else ("red", "green", "blue")

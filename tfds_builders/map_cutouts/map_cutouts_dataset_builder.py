@@ -2,22 +2,18 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 from astropy.table import Table
 
 from clusterjax.config import DataConfig
 from clusterjax.sky.open_map import file_stamps
-from tfds_builders.generation import absl_errors_only, generate_in_parallel
-from tfds_builders.map_cutouts.cutting import cut, cut_rows
+from tfds_builders.generation import absl_errors_only
+from tfds_builders.map_cutouts.from_maps import FromMaps
 from tfds_builders.map_cutouts.plan import expand, plan
-from tfds_builders.placed_cutouts import Cut, PlacedConfig, PlacedCutouts, content_hash
+from tfds_builders.placed_cutouts import PlacedConfig, PlacedCutouts, content_hash
 from tfds_builders.planning import Selection, types_and_classes
-
-_CHUNK = 128  # cutouts cut at a time
 
 
 @dataclasses.dataclass
@@ -32,27 +28,11 @@ class MapsConfig(PlacedConfig):
         return {"maps": list(self.maps), "catalogue": self.catalogue}
 
 
-class Builder(PlacedCutouts, tfds.core.GeneratorBasedBuilder):
+class Builder(FromMaps, PlacedCutouts, tfds.core.GeneratorBasedBuilder):
     """Cutouts of local maps in splits that share no sky. Made by :func:`make_builder`; there is no default config."""
 
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {"1.1.0": "Examples say how their redshift was measured."}  # noqa: RUF012  (TFDS's interface)
-
-    def _cut(self, chosen: np.ndarray, split: str) -> Iterator[Cut]:
-        config, rows = self.builder_config, self.builder_config.rows
-        yield from generate_in_parallel(
-            functools.partial(cut, config.maps, config.bands, config.size, config.name),
-            np.stack([np.asarray(rows[name], float)[chosen] for name in ("map", "ra_deg", "dec_deg")], axis=1),
-            num_processes=config.num_processes,
-            description=f"Cutting {split}",
-            unit="cutout",
-            chunk_size=_CHUNK,
-            by_chunk=True,
-        )
-
-    def _beam_cut(self) -> Callable[[list[dict]], Iterable[Cut]]:
-        config = self.builder_config
-        return functools.partial(cut_rows, config.maps, config.bands, config.size, config.name)
 
 
 def make_builder(config: DataConfig, sky=None) -> Builder:

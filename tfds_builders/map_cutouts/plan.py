@@ -12,7 +12,8 @@ from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.sky.catalogues import read_table, redshift_kinds, with_positions
 from clusterjax.sky.open_map import open_map
 from clusterjax.sky.reader import MapReader
-from clusterjax.sky.selection import draw_empty_positions
+from clusterjax.sky.selection import AVOIDED, draw_empty_positions
+from clusterjax.sky.units import in_units_of
 from tfds_builders.planning import NUMBERS, Selection, assign_splits, check_splits, empty_rows
 
 _TYPE_NAMES = ("object_type", "label", "class", "type")  # of the catalogue's column, if it has one
@@ -29,9 +30,32 @@ def expand(maps: Sequence[str]) -> tuple[str, ...]:
     return tuple(files)
 
 
-def open_entry(name: str, bands: Sequence[str] | None = None) -> MapReader:
-    """The map of one entry of ``config.data.maps``: a path, or one a band joined by ``+``."""
-    return open_map(name.split("+"), bands=bands)
+def open_entry(name: str, bands: Sequence[str] | None = None, units: str = "") -> MapReader:
+    """The map of one entry of ``config.data.maps``: a path, or one a band joined by ``+``; in ``units``."""
+    return in_units_of(open_map(name.split("+"), bands=bands), units)
+
+
+def open_alike(maps: Sequence[str]) -> list[MapReader]:
+    """All maps of a data set, in the first one's units. Raises InputError for other bands or pixels than its."""
+    readers: list[MapReader] = []
+    for name in maps:
+        sky = open_entry(name, *((readers[0].bands, readers[0].units) if readers else ()))
+        if readers and abs(sky.pixel_scale_arcsec / readers[0].pixel_scale_arcsec - 1) > 0.01:
+            raise InputError(
+                f'{name} has {sky.pixel_scale_arcsec:.3f}" pixels, {maps[0]} has '
+                f'{readers[0].pixel_scale_arcsec:.3f}"; all maps of a data set must have the same'
+            )
+        readers.append(sky)
+    return readers
+
+
+def map_of(maps: Sequence[MapReader], ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+    """Number of the first map with a valid pixel at each ICRS position; -1 for none."""
+    number = np.full(len(ra_deg), -1)
+    for index, sky in enumerate(maps):
+        left = np.flatnonzero(number < 0)
+        number[left[sky.contains(ra_deg[left], dec_deg[left])]] = index
+    return number
 
 
 def read_objects(path: str) -> Table:
@@ -64,6 +88,7 @@ def read_objects(path: str) -> Table:
 def plan_map(sky: MapReader, objects: Table, selection: Selection, number: int) -> Table:
     """The cutouts of map ``number``: a row each with its split. Those that would reach into another are left out."""
     known = objects[sky.contains(objects["ra_deg"], objects["dec_deg"])]
+    known = known[known["object_type"] != AVOIDED]
     rng = np.random.default_rng([selection.seed, number])
     count = round(selection.random_per_object * len(known))
     ra, dec = draw_empty_positions(
@@ -84,22 +109,16 @@ def plan_map(sky: MapReader, objects: Table, selection: Selection, number: int) 
 def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Table, MapReader]:
     """All cutouts of all maps, and the first map: bands, units and scale of the data set are its own.
 
+    Others are converted to its units.
+
     Raises :class:`InputError` for maps of other bands or pixels than the first, and for a split without
     cutouts of both kinds.
     """
     if not maps:
         raise InputError("config.data.maps is empty; give FITS maps, the files of one map's bands joined by +")
     objects = read_objects(catalogue)
-    first, parts = None, []
-    for number, name in enumerate(maps):
-        sky = open_entry(name, first and first.bands)
-        if first is None:
-            first = sky
-        elif abs(sky.pixel_scale_arcsec / first.pixel_scale_arcsec - 1) > 0.01:
-            raise InputError(
-                f'{name} has {sky.pixel_scale_arcsec:.3f}" pixels, {maps[0]} has {first.pixel_scale_arcsec:.3f}"; '
-                "all maps of a data set must have the same"
-            )
+    readers, parts = open_alike(maps), []
+    for number, (name, sky) in enumerate(zip(maps, readers, strict=True)):
         file = pathlib.Path(name.split("+")[0]).name
         here = (objects["map"] == file) | (objects["map"] == "")
         parts.append(plan_map(sky, objects[here], selection, number))
@@ -110,4 +129,4 @@ def plan(maps: Sequence[str], catalogue: str, selection: Selection) -> tuple[Tab
         objects=pathlib.Path(catalogue).name,
         remedy="Give larger maps, or smaller blocks: config.data.block_nside=32 or 64",
     )
-    return rows, first
+    return rows, readers[0]

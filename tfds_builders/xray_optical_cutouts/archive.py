@@ -18,13 +18,14 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from clusterjax.errors import InputError
+from clusterjax.limits import check_limit, limits
 from clusterjax.simulation.knobs import XRAY_CLASSES
 
-URL = "https://zenodo.org/records/7236582/files/Kosiba2020.zip?download=1"
+FILE = "Kosiba2020.zip"
+URL = f"https://zenodo.org/records/7236582/files/{FILE}?download=1"
+RECORD = "https://zenodo.org/records/7236582/export/json"  # has its checksum
 SIZE = 356
 TABLES = {"train": ("train.csv", "train_images"), "test": ("test.csv", "test_images")}
-_MOST_MEMBERS = 50_000
-_MOST_BYTES = {".png": 4_000_000, ".csv": 50_000_000}  # of one member, unpacked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +49,7 @@ class KosibaArchive:
         except (zipfile.BadZipFile, OSError) as error:
             raise InputError(f"{self.path} cannot be read as a zip archive: {error}") from error
         self._members = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
-        if len(self._members) > _MOST_MEMBERS:
-            raise InputError(f"{self.path} has more than {_MOST_MEMBERS} members")
+        check_limit("archive_members", len(self._members), self.path)
         for name in self._members:
             parts = pathlib.PurePosixPath(name.replace("\\", "/")).parts
             if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
@@ -73,14 +73,13 @@ class KosibaArchive:
         info = self._members.get(member)
         if info is None:
             raise InputError(f"{self.path} has no {member}")
-        limit = _MOST_BYTES[pathlib.PurePosixPath(member).suffix.lower()]
+        limit = limits().member_bytes
         try:
             with self._zip.open(info) as stream:
                 data = stream.read(limit + 1)  # whatever the member says of its size
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        except Exception as error:  # of zipfile, zlib, bz2 and lzma: each means that it is damaged
             raise InputError(f"{member} of {self.path} cannot be read: {error}") from error
-        if len(data) > limit:
-            raise InputError(f"{member} of {self.path} unpacks to more than {limit} bytes")
+        check_limit("member_bytes", len(data), f"{member} of {self.path}")
         return data
 
     def entries(self) -> Iterator[ArchiveEntry]:
@@ -128,5 +127,7 @@ class KosibaArchive:
                         f"{member} of {self.path} has {image.size[0]} x {image.size[1]} pixels, not {SIZE} x {SIZE}"
                     )
                 return np.array(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except InputError:
+            raise
+        except Exception as error:  # each decoder has kinds of its own
             raise InputError(f"{member} of {self.path} is damaged: {error}") from error

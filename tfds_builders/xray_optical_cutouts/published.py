@@ -13,11 +13,13 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from clusterjax.config import DataConfig
+from clusterjax.data.resize import resize_picture
 from clusterjax.errors import InputError
 from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.knobs import XRAY_CLASSES, XrayOpticalSky
 from clusterjax.simulation.xray_optical.objects import PIXEL_ARCSEC
 from clusterjax.sky.channels import EIGHT_BIT, IMAGES, arrange, check_channels
+from clusterjax.sky.surveys.contents import checksum_fault
 from clusterjax.sky.surveys.downloads import Downloader
 from tfds_builders.generation import CarefulBuild, absl_errors_only, ordered_key
 from tfds_builders.labelled_images.listing import Entry
@@ -25,7 +27,7 @@ from tfds_builders.labelled_images.splitting import assign_splits
 from tfds_builders.pixel_sample import PixelSample
 from tfds_builders.simulated import LABELS
 from tfds_builders.survey_cutouts import open_downloader
-from tfds_builders.xray_optical_cutouts.archive import SIZE, URL, KosibaArchive
+from tfds_builders.xray_optical_cutouts.archive import FILE, RECORD, SIZE, URL, KosibaArchive
 from tfds_builders.xray_optical_cutouts.channel_order import find_channels
 
 SERVICE = "kosiba2020"
@@ -42,6 +44,7 @@ class PublishedConfig(tfds.core.BuilderConfig):
     archive: str = ""
     archive_channels: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    image_size: int = SIZE
     binary: bool = True
     entries: tuple[Entry, ...] = dataclasses.field(default=(), repr=False)
 
@@ -55,7 +58,7 @@ class PublishedCutouts(CarefulBuild):
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
-        shape = (SIZE, SIZE, len(config.channels))
+        shape = (config.image_size, config.image_size, len(config.channels))
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
@@ -74,7 +77,7 @@ class PublishedCutouts(CarefulBuild):
             metadata=tfds.core.MetadataDict(
                 {
                     "bands": list(config.channels),
-                    "pixel_scale_arcsec": PIXEL_ARCSEC,
+                    "pixel_scale_arcsec": PIXEL_ARCSEC * SIZE / config.image_size,
                     "positive_class": POSITIVE_TYPE if config.binary else None,
                     "units": "",
                     "input_kind": "images",
@@ -90,11 +93,13 @@ class PublishedCutouts(CarefulBuild):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         config = self.builder_config
         chosen = [(index, entry) for index, entry in enumerate(config.entries) if entry.split == split]
-        sample = PixelSample(len(chosen), SIZE)
+        sample = PixelSample(len(chosen), config.image_size)
         with KosibaArchive(config.archive) as archive:
             for index, entry in tqdm(chosen, desc=f"Reading {split}", unit=" images", dynamic_ncols=True):
                 member = entry.path.as_posix()
                 image = _rearrange(archive.image(member), config, member)
+                if config.image_size != SIZE:
+                    image = resize_picture(image, config.image_size)
                 if split == "train":
                     sample.add(image.astype(np.float32))
                 label = POSITIVE_TYPE if entry.label in _CLUSTERS else LABELS[0]
@@ -113,7 +118,7 @@ class PublishedCutouts(CarefulBuild):
 
     def estimated_bytes(self) -> int:
         config = self.builder_config
-        return len(config.entries) * (SIZE**2 * len(config.channels) + 1000)
+        return len(config.entries) * (config.image_size**2 * len(config.channels) + 1000)
 
 
 def _rearrange(pixels: np.ndarray, config: PublishedConfig, member: str) -> np.ndarray:
@@ -147,12 +152,15 @@ def make_published_builder(builder_class: type, config: DataConfig, sky: XrayOpt
         archive=str(path),
         archive_channels=archive_channels,
         channels=channels,
+        image_size=config.image_size or SIZE,
         binary=config.binary,
         entries=entries,
         description="X-ray + optical images of X-CLASS candidates, classified by experts (Kosiba et al. 2020)",
     )
     listing = [(e.path.as_posix(), e.label, e.split) for e in entries]
-    content = [archive_channels, channels, config.binary, listing, stat.st_size, stat.st_mtime_ns]
+    content = [archive_channels, channels, config.binary, listing, *stamp]
+    if config.image_size is not None:
+        content.append(config.image_size)
     published.name = f"{SERVICE}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]}"
     with absl_errors_only():
         return builder_class(config=published, data_dir=config.data_dir)
@@ -186,7 +194,17 @@ def _find_archive(config: DataConfig) -> pathlib.Path:
         return path
     downloader: Downloader = open_downloader(config.survey)
     with downloader:
-        return downloader.fetch(URL, "zip")
+        checksum = _published_checksum(downloader)
+        return downloader.fetch(URL, "zip", lambda body: checksum_fault(body, checksum) if checksum else None)
+
+
+def _published_checksum(downloader: Downloader) -> str | None:
+    """As Zenodo's record has it, 'md5:...'; None where the record cannot be had."""
+    try:
+        record = json.loads(downloader.fetch(RECORD).read_text())
+        return str(record["files"]["entries"][FILE]["checksum"])
+    except (InputError, ValueError, KeyError, TypeError):
+        return None
 
 
 @functools.lru_cache(maxsize=2)

@@ -4,10 +4,10 @@ import csv
 import json
 import os
 import pathlib
-import sys
 
 from clusterjax.data.votes.questions import HUNT_FOR_CLUSTERS, DecisionTree, Votes, make_votes
 from clusterjax.errors import InputError
+from clusterjax.limits import limits
 
 _COLUMNS = ("classification_id", "user_name", "annotations", "subject_ids")
 
@@ -23,7 +23,7 @@ def read_panoptes(path: str | os.PathLike, tree: DecisionTree = HUNT_FOR_CLUSTER
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; give a classification export (CSV)")
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # metadata can be long
+    csv.field_size_limit(limits().field_chars)  # metadata can be long
     rows: list[tuple[int, str, str, int, int]] = []
     seen: set[tuple[str, str]] = set()
     try:
@@ -58,7 +58,7 @@ def _answers(annotations: str | None, tree: DecisionTree, where: str) -> list[tu
     try:
         tasks = json.loads(annotations or "")
         pairs = [(task.get("task_label") or task["task"], task["task"], task.get("value")) for task in tasks]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{where}: annotations are no JSON list of tasks with task and value") from error
     names = [question.name for question in tree.questions]
     found = []

@@ -2,6 +2,7 @@
 
 import collections
 import io
+import math
 import pathlib
 import pickle
 import struct
@@ -11,6 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from clusterjax.errors import InputError
+from clusterjax.limits import check_limit
 
 HUB_PREFIX = "hf:"
 _MAGIC = 0x1950A86A20F9469CFC6C  # begins PyTorch's format from before 1.6
@@ -108,6 +110,8 @@ class _Tensor:
 
     def array(self) -> np.ndarray:
         data = self.storage.data
+        # Strides of zero show the same number again and again: a few bytes would become any size.
+        check_limit("weights_bytes", math.prod(self.size) * self.storage.dtype.itemsize, "a tensor")
         last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
         if data is None or self.offset < 0 or min(self.stride, default=0) < 0:
             raise ValueError("a tensor without its numbers")
@@ -150,16 +154,18 @@ def _read_pickled(path: pathlib.Path):
     return _to_arrays(loaded)
 
 
-def _to_arrays(value):
+def _to_arrays(value, depth: int = 0):
+    """With arrays for tensors in a dict and the dicts in it; what lies deeper is no state dict, and may have no end."""
     if isinstance(value, _Tensor):
         return value.array()
-    if isinstance(value, dict):
-        return {key: _to_arrays(item) for key, item in value.items()}
+    if isinstance(value, dict) and depth < 2:
+        return {key: _to_arrays(item, depth + 1) for key, item in value.items()}
     return value
 
 
 def _read_zipped(path: pathlib.Path):
     with zipfile.ZipFile(path) as archive:
+        check_limit("weights_bytes", sum(info.file_size for info in archive.infolist()), path)
         pickled = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
         folder = pickled.removesuffix("data.pkl")
         storages: dict[str, _Storage] = {}
@@ -194,6 +200,8 @@ def _read_legacy(path: pathlib.Path):
         for key in load():
             (number,) = struct.unpack("<q", file.read(8))
             size = number * storages[key].dtype.itemsize
+            if not 0 <= size <= path.stat().st_size:  # before anything as large is made room for
+                raise ValueError("it ends too early")
             raw = file.read(size)
             if len(raw) != size:
                 raise ValueError("it ends too early")

@@ -3,6 +3,7 @@
 Temperatures are of the CMB, in µK; ell is the multipole on the flat sky; powers are C_ell in µK² sr.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from clusterjax.errors import InputError
 from clusterjax.simulation.cosmology import Values
 from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.sky.units import conversion_factors
 
 PIXEL_SCALE_ARCMIN = 0.5
 UNITS = "uK_CMB"
@@ -64,6 +66,19 @@ def survey_of(sky: MicrowaveSky) -> Survey:
 
 def _x(frequency_ghz):
     return _H_OVER_K * np.asarray(frequency_ghz) / T_CMB_K
+
+
+def uk_per_unit(units: str) -> float:
+    """µK of the CMB in a unit of maps. Raises :class:`InputError` for others than K and µK."""
+    factors = conversion_factors(units, UNITS, bands=("f150",), pixel_scale_arcsec=PIXEL_SCALE_ARCMIN * 60)
+    if factors is None:
+        raise InputError(f"the map is in {units or 'unknown units'}; it must be in K_CMB or uK_CMB")
+    return float(factors[0])
+
+
+def microwave_sky_of(bands: Sequence[str]) -> MicrowaveSky | None:
+    """What is expected of real maps in ``bands``: the sky of the first survey that has them all; None for none."""
+    return next((MicrowaveSky(survey=name) for name, one in SURVEYS.items() if set(bands) <= set(one.bands)), None)
 
 
 def sz_factor(frequency_ghz: Values) -> Values:

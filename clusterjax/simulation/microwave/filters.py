@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from clusterjax.simulation import cosmology
@@ -95,18 +95,24 @@ def cluster_snr(sky: MicrowaveSky, sky_map: SkyMap, *, tsz_painted: bool = False
 
     A map whose rows have pixels of different widths (CAR) is filtered in zones.
     """
+    height_arcmin, _ = _pixel_shape(sky_map)
+    found = matched_filter(sky, tsz_painted=tsz_painted, pixel_scale_arcmin=height_arcmin)
+    return np.where(sky_map.valid & source_free(sky, sky_map), filter_in_zones(found, sky_map), np.nan)
+
+
+def source_free(sky: MicrowaveSky, sky_map: SkyMap) -> Bool[np.ndarray, "y x"]:
+    """True where no point source is within 4' on a map (µK) in all bands of ``sky``."""
     height_arcmin, width = _pixel_shape(sky_map)
-    zones = make_zones(width)
-    scale = {"pixel_scale_arcmin": height_arcmin}
-
-    def filtered(found: MatchedFilter) -> np.ndarray:
-        return over_zones(lambda zone: dataclasses.replace(found, width=zone.width)(sky_map.data), zones)
-
-    snr = filtered(matched_filter(sky, tsz_painted=tsz_painted, **scale))
-    sources = np.max([filtered(find) for find in point_source_filters(sky, **scale)], axis=0)
+    filters = point_source_filters(sky, pixel_scale_arcmin=height_arcmin)
+    sources = np.max([filter_in_zones(find, sky_map) for find in filters], axis=0)
     near = _SOURCE_MASK_ARCMIN / height_arcmin
-    far = ndimage.distance_transform_edt(sources <= _SOURCE_SNR, sampling=(1.0, float(np.median(width)))) > near
-    return np.where(sky_map.valid & far, snr, np.nan)
+    return ndimage.distance_transform_edt(sources <= _SOURCE_SNR, sampling=(1.0, float(np.median(width)))) > near
+
+
+def filter_in_zones(found: MatchedFilter, sky_map: SkyMap) -> Float[np.ndarray, "y x"]:
+    """A filter over a map; where rows have pixels of different widths, in zones."""
+    _, width = _pixel_shape(sky_map)
+    return over_zones(lambda zone: dataclasses.replace(found, width=zone.width)(sky_map.data), make_zones(width))
 
 
 def _pixel_shape(sky_map: SkyMap) -> tuple[float, Float[np.ndarray, " y"]]:

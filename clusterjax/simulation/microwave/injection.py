@@ -19,9 +19,9 @@ from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.painting import inject_clusters
 from clusterjax.sky.catalogues import read_table, with_positions
 from clusterjax.sky.fits import read_sky_map, write_sky_map
-from clusterjax.sky.geometry import unit_vectors
-from clusterjax.sky.selection import draw_empty_positions
+from clusterjax.sky.selection import draw_apart
 from clusterjax.sky.skymap import SkyMap
+from clusterjax.writing import replacing
 
 
 def inject_realisation(
@@ -30,8 +30,9 @@ def inject_realisation(
     sky_map: SkyMap,
     count: int,
     *,
-    separation_arcmin: float,
+    separation_arcmin: float | int,
     known: tuple[np.ndarray, np.ndarray],
+    redshift_min: float | int = 0.1,
 ) -> tuple[SkyMap, Table]:
     """(the map with ``count`` clusters of the training mixture of ``sky``, its catalogue).
 
@@ -39,43 +40,13 @@ def inject_realisation(
     dec_deg) and from each other.
     """
     ra, dec = draw_apart(rng, sky_map, count, separation_arcmin=separation_arcmin, known=known)
-    haloes = sample_training_clusters(rng, count, mass_floor_msun=sky.mass_floor_msun, redshift_max=sky.redshift_max)
+    haloes = sample_training_clusters(
+        rng, count, mass_floor_msun=sky.mass_floor_msun, redshift_max=sky.redshift_max, redshift_min=redshift_min
+    )
     y, x = sky_map.sky_to_pixel(ra, dec)
     injected = inject_clusters(rng, sky, sky_map, haloes, y, x)
     catalogue = Table({"ra_deg": ra, "dec_deg": dec, "redshift": haloes.redshift, "m500c_msun": haloes.m500c_msun})
     return injected, catalogue
-
-
-def draw_apart(
-    rng: np.random.Generator,
-    sky_map: SkyMap,
-    count: int,
-    *,
-    separation_arcmin: float,
-    known: tuple[np.ndarray, np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """``count`` positions on the map, apart from known ones and from each other. :class:`InputError` without room."""
-    chord = 2 * np.sin(np.radians(separation_arcmin / 60) / 2)
-    kept: list[tuple[float, float]] = []
-    vectors = np.zeros((0, 3))
-    for _ in range(20):
-        ra, dec = draw_empty_positions(
-            rng,
-            sky_map,
-            4 * count,
-            known_ra_deg=known[0],
-            known_dec_deg=known[1],
-            exclusion_arcmin=separation_arcmin,
-        )
-        for position, vector in zip(zip(ra, dec, strict=True), unit_vectors(ra, dec), strict=True):
-            if len(kept) < count and (np.linalg.norm(vectors - vector, axis=1) > chord).all():
-                kept.append(position)
-                vectors = np.vstack([vectors, vector])
-        if len(kept) == count:
-            return tuple(np.array(kept).T)
-    raise InputError(
-        f"the map has no room for {count} clusters {separation_arcmin:g} arcmin apart; {len(kept)} fit. Ask for fewer"
-    )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -87,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--clusters", type=int, default=12, help="in each realisation")
     parser.add_argument("--realisations", type=int, default=30, help="of each map")
     parser.add_argument("--mass_floor_msun", type=float, default=6e14)
+    parser.add_argument("--redshift_min", type=float, default=0.1)
     parser.add_argument("--redshift_max", type=float, default=0.6)
     parser.add_argument("--separation_arcmin", type=float, default=30.0)
     parser.add_argument("--known", help="a table of real clusters to keep away from")
@@ -105,7 +77,13 @@ def main(argv: list[str] | None = None) -> None:
         for number in tqdm(range(args.realisations), desc=stem, unit=" maps"):
             rng = np.random.default_rng([args.seed, place, number])
             injected, catalogue = inject_realisation(
-                rng, sky, sky_map, args.clusters, separation_arcmin=args.separation_arcmin, known=known
+                rng,
+                sky,
+                sky_map,
+                args.clusters,
+                separation_arcmin=args.separation_arcmin,
+                known=known,
+                redshift_min=args.redshift_min,
             )
             file = args.output / f"{stem}_{number:03d}.fits"
             write_sky_map(file, injected)
@@ -113,7 +91,8 @@ def main(argv: list[str] | None = None) -> None:
             catalogue["map"] = np.full(len(catalogue), file.name)
             catalogues.append(catalogue)
     path = args.output / "catalogue.ecsv"
-    vstack(catalogues, metadata_conflicts="silent").write(path, overwrite=True)
+    with replacing(path) as partial:
+        vstack(catalogues, metadata_conflicts="silent").write(partial, format="ascii.ecsv", overwrite=True)
     print(f"{len(catalogues)} maps with {args.clusters} clusters each, and {path}")
 
 

@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from clusterjax.simulation.microwave.bands import PIXEL_SCALE_ARCMIN
 
 DEC_MAX_DEG = 65.0
 _WIDTH_STEP = 1.03  # of neighbouring zones' pixels
+_FEW_ZONES = 10
 
 
 class Zone(NamedTuple):
@@ -53,7 +55,8 @@ def row_width(y_pixels: Float[np.ndarray, "*n"], shape: tuple[int, int], dec_deg
 def over_zones(
     make: Callable[[Zone], Float[np.ndarray, "*band y x"]], zones: list[Zone]
 ) -> Float[np.ndarray, "*band y x"]:
-    """What ``make`` gives for each zone, row by row joined."""
+    """What ``make`` gives for each zone, row by row joined; many zones take minutes, with a progress bar."""
     if len(zones) == 1:
         return make(zones[0])
-    return sum(zone.weight[:, None].astype(np.float32) * make(zone) for zone in zones)
+    bar = tqdm(zones, desc="Declination zones", unit=" zones", dynamic_ncols=True, disable=len(zones) < _FEW_ZONES)
+    return sum(zone.weight[:, None].astype(np.float32) * make(zone) for zone in bar)

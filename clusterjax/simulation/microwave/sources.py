@@ -109,7 +109,7 @@ def cluster_sources(rng, sky: MicrowaveSky, y, x, theta500_arcmin: Float[np.ndar
 
 
 def sources_in_haloes(rng, sky: MicrowaveSky, placed: PlacedHaloes, *, width=None) -> PointSources:
-    """The radio galaxies of those haloes that have one; ``width`` of the pixels in their height, of y; None: squares."""
+    """The radio galaxies of those haloes that have one; ``width`` of y is that of pixels, None: as high."""
     hosts = rng.random(len(placed.y_pixels)) < sky.radio_in_clusters
     theta500 = theta500_arcmin(*(column[hosts] for column in placed.haloes))
     y, x = placed.y_pixels[hosts], placed.x_pixels[hosts]

@@ -4,6 +4,7 @@ Inside, everything is native float32 in (y, x, band) order.
 """
 
 import json
+import math
 import os
 import pathlib
 import warnings
@@ -17,12 +18,15 @@ from astropy.wcs import WCS, Wcsprm
 from jaxtyping import Float
 
 from clusterjax.errors import InputError
+from clusterjax.limits import check_limit
 from clusterjax.sky.bands import ImageReader, Planes, join_images
-from clusterjax.sky.fits.files import PathLike, open_fits, replacing, split_extension
+from clusterjax.sky.fits.files import PathLike, open_fits, split_extension
 from clusterjax.sky.fits.pixels import stored_pixels
 from clusterjax.sky.fits.provenance import add_provenance
+from clusterjax.sky.geometry import pixel_to_sky, sky_to_pixel
 from clusterjax.sky.header import band_names, celestial_header, image_units
 from clusterjax.sky.skymap import ProbabilityMap, SkyMap
+from clusterjax.writing import replacing
 
 
 def _choose_images(hdus: fits.HDUList, path: pathlib.Path, extension: str | None, bands) -> list:
@@ -63,12 +67,13 @@ def _planes(hdu, hdus: fits.HDUList, path: pathlib.Path) -> Planes:
     try:
         wcs = WCS(header, fobj=hdus, naxis=[first + 1, second + 1])
         wcs.wcs.set()
+        # NumPy's axes run the other way.
+        axes = (num_axes - 1 - second, num_axes - 1 - first)
+        ny, nx = (hdu.shape[axis] for axis in axes)
+        wcs.pixel_shape = (nx, ny)
+        sky_to_pixel(wcs, *pixel_to_sky(wcs, (ny - 1) / 2, (nx - 1) / 2))  # there and back, to see that it works
     except Exception as error:  # wcslib has a dozen types of error; each means that the header has no usable WCS
         raise InputError(f"{where} has a WCS that cannot be used: {' '.join(str(error).split())}") from error
-    # NumPy's axes run the other way.
-    axes = (num_axes - 1 - second, num_axes - 1 - first)
-    ny, nx = (hdu.shape[axis] for axis in axes)
-    wcs.pixel_shape = (nx, ny)
     names = band_names(hdu.header, int(np.prod(hdu.shape)) // (ny * nx), path)
     source, scaling = stored_pixels(hdu, hdus, path)
     name = band_names(hdu.header, 1, path)[0]
@@ -119,8 +124,13 @@ def read_image(path: PathLike) -> Float[np.ndarray, "y x band"]:
     """
     path, extension = split_extension(path)
     with open_fits(path) as hdus:
-        data = np.asarray(_choose_images(hdus, path, extension, None)[0].data, np.float32)
+        data = _whole(_choose_images(hdus, path, extension, None)[0], path)
     return np.ascontiguousarray(np.moveaxis(data.reshape(-1, *data.shape[-2:]), 0, -1))
+
+
+def _whole(hdu, path: pathlib.Path) -> np.ndarray:
+    check_limit("image_pixels", int(math.prod(hdu.shape)), path)
+    return np.asarray(hdu.data, np.float32)
 
 
 def read_tile(path: PathLike) -> tuple[Float[np.ndarray, "y x"], str]:
@@ -128,7 +138,7 @@ def read_tile(path: PathLike) -> tuple[Float[np.ndarray, "y x"], str]:
     path = pathlib.Path(path)
     with open_fits(path) as hdus:
         hdu = _choose_images(hdus, path, None, None)[0]
-        return np.asarray(hdu.data, np.float32), image_units(hdu.header)
+        return _whole(hdu, path), image_units(hdu.header)
 
 
 def _wcs_hdus(wcs: WCS, data: np.ndarray) -> fits.HDUList:

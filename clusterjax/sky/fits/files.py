@@ -1,6 +1,7 @@
-"""FITS files opened and replaced; what is wrong with one is one clear error."""
+"""FITS files opened; what is wrong with one is one clear error."""
 
 import contextlib
+import math
 import os
 import pathlib
 import re
@@ -8,11 +9,13 @@ import warnings
 from collections.abc import Iterator
 
 from astropy.io import fits
-from astropy.io.fits.verify import VerifyError, VerifyWarning
+from astropy.io.fits.verify import VerifyWarning
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import FITSFixedWarning
 
 from clusterjax.errors import InputError
+from clusterjax.limits import check_limit
+from clusterjax.writing import replacing as replacing
 
 PathLike = str | os.PathLike
 
@@ -32,7 +35,7 @@ def readable(path: pathlib.Path) -> Iterator[None]:
             yield
         except InputError:
             raise
-        except (OSError, EOFError, ValueError, TypeError, KeyError, VerifyError, AstropyUserWarning) as error:
+        except Exception as error:  # astropy, wcslib, zlib and NumPy have a dozen kinds; each says that it is not well
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(f"{path} cannot be read as FITS: {reason}") from error
 
@@ -43,9 +46,13 @@ def open_fits(path: pathlib.Path) -> Iterator[fits.HDUList]:
     if not path.is_file():
         raise InputError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     # Opened here: astropy leaves a file open that it fails to read.
-    with readable(path), path.open("rb") as stream, fits.open(stream, memmap=False) as hdus:
-        _check_complete(hdus, path)
-        yield hdus
+    with readable(path), path.open("rb") as stream:
+        if stream.peek(4)[:4] == b"PK\x03\x04":  # astropy would unpack it to disk, however large it becomes
+            raise InputError(f"{path} is a zip archive; unpack it first")
+        with fits.open(stream, memmap=False) as hdus:
+            _check_complete(hdus, path)
+            _check_sizes(hdus, path)
+            yield hdus
 
 
 def _check_complete(hdus: fits.HDUList, path: pathlib.Path) -> None:
@@ -57,24 +64,19 @@ def _check_complete(hdus: fits.HDUList, path: pathlib.Path) -> None:
         raise EOFError(f"it is truncated, {path.stat().st_size} bytes long")
 
 
+def _check_sizes(hdus: fits.HDUList, path: pathlib.Path) -> None:
+    """Of what is unpacked in memory: whole files, and the tiles of compressed images."""
+    if not is_plain(path):
+        check_limit("unpacked_bytes", int(sum(abs(hdu.size) for hdu in hdus)), path)
+    for hdu in hdus:
+        if isinstance(hdu, fits.CompImageHDU):
+            check_limit("image_pixels", int(math.prod(hdu.tile_shape)), f"a tile of {path}")
+
+
 def is_plain(path: pathlib.Path) -> bool:
     """True if the file's bytes are those of the FITS file: not gzip nor any other whole-file compression."""
     with path.open("rb") as stream:
         return stream.read(6) == b"SIMPLE"
-
-
-@contextlib.contextmanager
-def replacing(path: PathLike) -> Iterator[pathlib.Path]:
-    """A path beside ``path`` to write to, which takes its place only when all went well."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f".partial-{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def split_extension(path: PathLike) -> tuple[pathlib.Path, str | None]:

@@ -9,6 +9,8 @@ from clusterjax.errors import InputError
 from clusterjax.sky.fits.files import PathLike, is_plain, open_fits, split_extension
 from clusterjax.sky.header import band_names
 
+_LARGEST_NSIDE = 2**29  # whose cells are counted in 64 bits
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class HealpixTable:
@@ -18,16 +20,13 @@ class HealpixTable:
     """
 
     header: fits.Header
+    nside: int
     columns: dict[str, np.ndarray]
     units: dict[str, str]
     cells: np.ndarray | None
     where: str
     name: str
     wanted: str | None
-
-    @property
-    def nside(self) -> int:
-        return int(self.header["NSIDE"])
 
     @property
     def num_pixels(self) -> int:
@@ -64,5 +63,9 @@ def open_healpix_table(path: PathLike) -> HealpixTable:
         cells = columns.pop(partial[0]) if partial else None
         if not columns:
             raise InputError(f"{path} has no column with a map, only {', '.join(hdu.columns.names)}")
+        nside = int(hdu.header["NSIDE"])
+        if not 1 <= nside <= _LARGEST_NSIDE:
+            raise InputError(f"{path} has NSIDE={nside}; it must lie within [1, 2^29]")
         units = {name: str(hdu.columns[name].unit or "").strip() for name in columns}
-        return HealpixTable(hdu.header, columns, units, cells, str(path), band_names(hdu.header, 1, path)[0], wanted)
+        name = band_names(hdu.header, 1, path)[0]
+        return HealpixTable(hdu.header, nside, columns, units, cells, str(path), name, wanted)

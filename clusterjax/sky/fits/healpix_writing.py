@@ -6,8 +6,9 @@ import numpy as np
 from astropy.io import fits
 from jaxtyping import Float, Int
 
-from clusterjax.sky.fits.files import PathLike, replacing
+from clusterjax.sky.fits.files import PathLike
 from clusterjax.sky.fits.provenance import add_provenance
+from clusterjax.writing import replacing
 
 _BLOCK = 2880
 

@@ -5,7 +5,8 @@ from astropy.io import fits
 from jaxtyping import Int
 
 from clusterjax.errors import InputError
-from clusterjax.sky.fits.files import PathLike, open_fits, replacing
+from clusterjax.sky.fits.files import PathLike, open_fits
+from clusterjax.writing import replacing
 
 
 def _moc_hdu(hdus: fits.HDUList):

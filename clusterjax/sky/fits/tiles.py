@@ -4,14 +4,13 @@ import numpy as np
 from astropy.io import fits
 from jaxtyping import Float
 
-from clusterjax.sky.fits.files import PathLike, replacing
+from clusterjax.sky.fits.files import PathLike
 
 
 def write_tile(path: PathLike, pixels: Float[np.ndarray, "y x"], *, order: int, number: int | None) -> None:
-    """Write float32 pixels with the tile's ORDER and NPIX (None: of no single tile)."""
+    """Float32 pixels with the tile's ORDER and NPIX (None: of no single tile), into a tree that nobody reads yet."""
     hdu = fits.PrimaryHDU(np.asarray(pixels, np.float32))
     hdu.header["ORDER"] = (order, "HEALPix order of the tile")
     if number is not None:
         hdu.header["NPIX"] = (number, "nested number of the tile")
-    with replacing(path) as partial:
-        hdu.writeto(partial, overwrite=True)
+    hdu.writeto(path)

@@ -1,6 +1,7 @@
 """Is a body what was asked for, and all of it? And archives, read without trust."""
 
 import gzip
+import hashlib
 import html
 import pathlib
 import re
@@ -10,12 +11,11 @@ import zlib
 from collections.abc import Iterator
 
 from clusterjax.errors import InputError
+from clusterjax.limits import limits
 
 KINDS = ("fits", "tar.gz", "zip", "votable", "any")
 _FITS_BLOCK = 2880
 _CHUNK = 1 << 20
-MAX_UNPACKED = 1 << 30  # bytes of an archive of cutouts
-MAX_MEMBERS = 1000
 
 
 def fault(path: pathlib.Path, kind: str) -> str | None:
@@ -52,6 +52,14 @@ def fault(path: pathlib.Path, kind: str) -> str | None:
     return None
 
 
+def checksum_fault(path: pathlib.Path, checksum: str) -> str | None:
+    """What is wrong with a file of which ``checksum``, as in 'md5:0123...', is published; None if it is that one."""
+    kind, _, expected = checksum.lower().partition(":")
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, kind.replace("-", "")).hexdigest()
+    return None if found == expected else f"a body whose {kind} is {found}, where {expected} is published"
+
+
 def _title(head: bytes) -> str:
     match = re.search(rb"<title[^>]*>(.*?)</title>", head, re.IGNORECASE | re.DOTALL)
     return f" ({' '.join(html.unescape(match[1].decode('utf-8', 'replace')).split())[:80]})" if match else ""
@@ -63,7 +71,7 @@ def _beginning(head: bytes) -> str:
 
 
 def _gzip_fault(path: pathlib.Path) -> str | None:
-    unpacker, unpacked = zlib.decompressobj(31), 0
+    unpacker, unpacked, most = zlib.decompressobj(31), 0, limits().archive_bytes
     with path.open("rb") as stream:
         while not unpacker.eof:
             packed = unpacker.unconsumed_tail or stream.read(_CHUNK)
@@ -73,8 +81,8 @@ def _gzip_fault(path: pathlib.Path) -> str | None:
                 unpacked += len(unpacker.decompress(packed, _CHUNK))
             except zlib.error as error:
                 return f"a damaged gzip stream ({error})"
-            if unpacked > MAX_UNPACKED:
-                return f"a gzip stream that unpacks to more than {MAX_UNPACKED} bytes"
+            if unpacked > most:
+                return f"a gzip stream that unpacks to more than {most} bytes"
     return None
 
 
@@ -93,13 +101,16 @@ class _Limited:
 
 
 def read_archive(
-    path: pathlib.Path, *, max_bytes: int = MAX_UNPACKED, max_members: int = MAX_MEMBERS
+    path: pathlib.Path, *, max_bytes: int | None = None, max_members: int | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """(name without folders, content) of the files in a tar.gz, in memory: nothing is written where a name says.
 
     Raises :class:`InputError` for an archive that cannot be read; that unpacks to more than ``max_bytes`` or has more
-    than ``max_members``; and for a member outside of the archive (an absolute name, or one with '..').
+    than ``max_members`` (None: as :class:`~clusterjax.limits.Limits` has them); and for a member outside of the archive
+    (an absolute name, or one with '..').
     """
+    max_bytes = limits().archive_bytes if max_bytes is None else max_bytes
+    max_members = limits().archive_members if max_members is None else max_members
     try:
         with gzip.open(path) as stream, tarfile.open(fileobj=_Limited(stream, max_bytes, str(path)), mode="r|") as tar:
             for count, member in enumerate(tar, start=1):
@@ -110,5 +121,7 @@ def read_archive(
                     raise InputError(f"{path} has the member {member.name!r}, which lies outside of the archive")
                 if member.isfile():
                     yield name.name, tar.extractfile(member).read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, KeyError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path} cannot be read as tar.gz: {error}") from error

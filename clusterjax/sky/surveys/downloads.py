@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from clusterjax.errors import InputError
+from clusterjax.limits import limits
 from clusterjax.sky.surveys.cache import Cache
 from clusterjax.sky.surveys.contents import fault
 from clusterjax.sky.surveys.transfer import Refused, Stopped, TryAgain, transfer
@@ -41,7 +42,7 @@ class DownloadSettings:
     timeout_s: float = 60.0  # without a byte
     backoff_s: float = 1.0
     max_wait_s: float = 300.0  # a server that asks for more is left alone
-    max_bytes: int = 4_000_000_000  # of one body
+    max_bytes: int = dataclasses.field(default_factory=lambda: limits().download_bytes)  # of one body
     seed: int = 0  # of the random part of the waits
     # Beginnings of URLs -> what is asked instead; cache and manifest keep the original's name.
     mirrors: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -1,9 +1,11 @@
 """One request to a server: send it, receive the body, go on where an earlier one broke off."""
 
+import base64
 import email.utils
 import http.client
 import json
 import pathlib
+import re
 import threading
 import time
 import urllib.error
@@ -15,6 +17,8 @@ from tqdm import tqdm
 from clusterjax import __version__
 from clusterjax.errors import InputError
 from clusterjax.sky.surveys.cache import writing_to
+from clusterjax.sky.surveys.contents import checksum_fault
+from clusterjax.writing import write_text
 
 _CHUNK = 1 << 16
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -59,7 +63,7 @@ def transfer(
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as response:
             _receive(response, partial, note, begun, url, max_bytes, stop, show)
-            status = response.status
+            status, published = response.status, _published_checksum(response)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416:  # what is here is no beginning of what the server has
@@ -73,6 +77,9 @@ def transfer(
     except (OSError, http.client.HTTPException) as error:
         raise TryAgain(_network_reason(error, timeout_s)) from error
     note.unlink(missing_ok=True)
+    if published is not None and (problem := checksum_fault(partial, published)):
+        partial.unlink()
+        raise TryAgain(f"the server sent {problem}")
     return 200 if status == 206 else status
 
 
@@ -88,7 +95,7 @@ def _receive(response, partial, note, begun: int, url: str, max_bytes: int, stop
     with writing_to(partial.parent):
         stream = partial.open("ab" if resumed else "wb")
         if validator and resumable and not validator.startswith("W/"):  # a weak one may be of other bytes
-            note.write_text(json.dumps({"url": url, "validator": validator}))
+            write_text(note, json.dumps({"url": url, "validator": validator}))
         else:
             note.unlink(missing_ok=True)
     name = urllib.parse.unquote(url.rsplit("/", 1)[-1])[:40]
@@ -106,6 +113,24 @@ def _receive(response, partial, note, begun: int, url: str, max_bytes: int, stop
             bar.update(len(chunk))
     if expected is not None and received != expected:
         raise TryAgain(f"the body broke off after {received} of {expected} bytes")
+
+
+def _published_checksum(response) -> str | None:
+    """Of the whole body, by its headers: Repr-Digest (RFC 9530), Digest (RFC 3230), Content-MD5 (RFC 1864)."""
+    for name, pattern in (
+        ("Repr-Digest", r"sha-256=:([^:]+):"),
+        ("Digest", r"sha-256=([^,\s]+)"),
+        ("Content-MD5", r"(\S+)"),
+    ):
+        match = re.search(pattern, response.headers.get(name, ""), re.IGNORECASE)
+        if match is None or (name == "Content-MD5" and response.status != 200):  # of the part that came
+            continue
+        try:
+            digest = base64.b64decode(match[1], validate=True).hex()
+        except ValueError:
+            continue
+        return f"{'md5' if name == 'Content-MD5' else 'sha-256'}:{digest}"
+    return None
 
 
 def _check_size(size: int, max_bytes: int, url: str) -> None:

@@ -96,7 +96,7 @@ def test_surroundings_have_the_true_densities():
 def test_a_pair_of_maps_is_of_one_sky():
     """Stacked on the infrared map's true clusters, the microwave map has a hole; on its AGN, radio galaxies shine."""
     sky = dataclasses.replace(
-        QUIET, microwave=MicrowaveSky(noise_scale=0.01, mass_ratio=1.0, radio_n10=10.0, radio_in_clusters=0.0)
+        QUIET, microwave=MicrowaveSky(noise_scale=0.01, mass_ratio=1.0, radio_n10=30.0, radio_in_clusters=0.0)
     )
     infrared, microwave, truth = simulate_maps(sky, seed=2, side=900, ra_deg=30.0, dec_deg=5.0, cluster_boost=8.0)
     assert infrared.shape == (900, 900)
@@ -117,7 +117,7 @@ def test_a_pair_of_maps_is_of_one_sky():
     assert np.mean(stacked(clusters, 1)) < -25
     agn = truth[truth["object_type"] == "agn"]
     spread = 1.48 * np.median(np.abs(high_pass[..., 0]))
-    bright = stacked(agn, 0) > 6 * spread
-    everywhere = (high_pass[..., 0] > 6 * spread).mean()
+    bright = stacked(agn, 0) > 4 * spread
+    everywhere = (high_pass[..., 0] > 4 * spread).mean()
     assert bright.mean() > 4 * everywhere
-    assert bright.sum() > 5
+    assert bright.mean() > 0.15

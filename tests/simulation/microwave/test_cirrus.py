@@ -9,9 +9,10 @@ from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave import spectra
 from clusterjax.simulation.microwave.bands import dust_spectrum, survey_of
 from clusterjax.simulation.microwave.cirrus import Cirrus
-from clusterjax.simulation.microwave.cutouts import setting_of, simulate_cutout
+from clusterjax.simulation.microwave.cutouts import simulate_cutout
 from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS, grid_ell
 from clusterjax.simulation.microwave.maps import simulate_map
+from clusterjax.simulation.microwave.surroundings import setting_of
 
 SCATTER = 0.6
 

@@ -5,7 +5,10 @@ import pytest
 from astropy.coordinates import SkyCoord
 
 from clusterjax.errors import InputError
+from clusterjax.simulation.haloes import Haloes
+from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave import injection
+from clusterjax.simulation.microwave.painting import inject_clusters
 from clusterjax.sky.catalogues import read_table
 from clusterjax.sky.fits import read_sky_map, write_sky_map
 from clusterjax.sky.geometry import make_wcs
@@ -68,3 +71,26 @@ def test_known_clusters_are_kept_away_from(path, tmp_path):
 def test_too_many_clusters(path, tmp_path):
     with pytest.raises(InputError, match=r"no room for 500 clusters 30 arcmin apart; \d+ fit"):
         run(path, tmp_path / "out", "--clusters", 500)
+
+
+def test_some_injected_clusters_host_a_radio_galaxy():
+    """As on simulated maps: a part of them, each of which fills the decrement in where it lies, and nothing else."""
+    shape, number = (500, 500), 64
+    wcs = make_wcs(shape, ra_deg=30.0, dec_deg=5.0, pixel_scale_arcsec=30.0)
+    empty = SkyMap(np.zeros((*shape, 1), np.float32), wcs, np.ones(shape, bool), ("f150",), "uK_CMB")
+    haloes = Haloes(np.full(number, 3e14), np.full(number, 0.7))
+    y, x = (part.ravel() for part in np.meshgrid(30.0 + 58 * np.arange(8), 30.0 + 58 * np.arange(8)))
+    sky = MicrowaveSky(radio_in_clusters=0.25)
+    plain, filled = (
+        inject_clusters(np.random.default_rng(4), sky, empty, haloes, y, x, with_radio=with_radio).data[..., 0]
+        for with_radio in (False, True)
+    )
+    galaxies = filled - plain  # the clusters' own scatter is of the same draws
+    cells = np.array(
+        [galaxies[int(a) - 20 : int(a) + 21, int(b) - 20 : int(b) + 21] for a, b in zip(y, x, strict=True)]
+    )
+    light = cells.sum(axis=(1, 2)) * 0.25  # µK arcmin2
+    hosts = light > 0.5 * 2 * 29.7  # half of the faintest, 2 mJy: 1 mJy is 29.7 µK arcmin2 at 150 GHz
+    assert 7 <= hosts.sum() <= 26  # 16 +- 3.5
+    assert light[hosts].min() > 0.9 * 2 * 29.7
+    assert np.abs(light[~hosts]).max() < 5

@@ -9,8 +9,9 @@ from clusterjax.evaluation.curves import auc_with_error
 from clusterjax.evaluation.likelihood_ratio import Signals, make_likelihood_ratio, solve_stationary
 from clusterjax.evaluation.logistic import fit_logistic
 from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.simulation.microwave.cutouts import simulate_cutout
 from clusterjax.simulation.microwave.likelihood import cluster_signals, cutout_lag_covariance
-from clusterjax.simulation.microwave.surroundings import setting_of, simulate_cutout
+from clusterjax.simulation.microwave.surroundings import setting_of
 
 PUBLISHED = MicrowaveSky(one_over_f=False, radio_in_clusters=0.0)
 

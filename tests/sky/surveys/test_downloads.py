@@ -1,5 +1,6 @@
 """The downloader against a server with every fault that real ones have shown."""
 
+import base64
 import concurrent.futures
 import gzip
 import hashlib
@@ -290,3 +291,27 @@ def test_a_second_program_waits_and_asks_for_nothing_again(serve, make, capfd):
         assert waiting.result(timeout=5) == path
     assert "waiting for another process that downloads into" in capfd.readouterr().err
     assert [one.path for one in server.asked] == ["/a", "/b"]
+
+
+def digest(kind: str, body: bytes) -> str:
+    return base64.b64encode(hashlib.new(kind, body).digest()).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("Repr-Digest", f"sha-512=:AAAA:, sha-256=:{digest('sha256', BODY)}:"),
+        ("Digest", f"SHA-256={digest('sha256', BODY)}"),
+        ("Content-MD5", digest("md5", BODY)),
+    ],
+)
+def test_a_checksum_that_the_server_sends_is_checked(serve, make, header, value):
+    wrong = bytearray(BODY)
+    wrong[5] ^= 1
+    server = serve(Answer(bytes(wrong), headers={header: value}), Answer(BODY, headers={header: value}))
+    with make() as downloader:
+        assert downloader.fetch(f"{server.url}/a").read_bytes() == BODY
+    assert len(server.asked) == 2
+    never = serve(Answer(bytes(wrong), headers={header: value}))
+    with make() as downloader, pytest.raises(InputError, match=r"a body whose (sha-256|md5) is \w+, where \w+ is publ"):
+        downloader.fetch(f"{never.url}/b")

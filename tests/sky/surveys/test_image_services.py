@@ -115,7 +115,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", ["hips_unwise", "unwise_me"])
+@pytest.mark.parametrize("name", ["hips_unwise", "unwise_me", "legacy_unwise"])
 @pytest.mark.parametrize("message", FAULTS)
 def test_faults_pass_or_end_in_one_line(fetch, server, name, message):
     faults = [True]
