@@ -167,6 +167,7 @@ def check_page(path, candidates):
     assert {flag["name"] for flag in data["flags"]} == {"edge", "masked", "saturated", "blended"}
 
 
+@pytest.mark.slow
 def test_scan_vet_train_again(finished_run, field, tmp_path):
     """The way that README shows: verdicts on one network's candidates train the next one on the same map."""
     first, _ = finished_run
