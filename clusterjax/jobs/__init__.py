@@ -33,6 +33,7 @@ from clusterjax.jobs.sending import send
 from clusterjax.jobs.session import Session, keep_config, open_workdir, say
 from clusterjax.jobs.vetting import vet as vet
 from clusterjax.models import check_model
+from clusterjax.networks import is_shipped
 from clusterjax.parallel import make_mesh
 
 
@@ -84,7 +85,8 @@ def run(
     profile: bool = False,
 ) -> None:
     """Do ``job`` (one of ``clusterjax.main.JOBS``). Without a config, that of the ``checkpoint`` is taken; without
-    either, the network that clusterjax brings along for such ``images``, and a workdir named after them.
+    either, the network that clusterjax brings along for such ``images``. With one of those, the workdir is named after
+    the ``images``.
 
     Raises InputError for whatever the user can mend.
     """
@@ -92,7 +94,8 @@ def run(
     network = None
     if checkpoint is None and config is None:
         checkpoint = choose_network(images)
-        workdir = pathlib.Path("runs") / map_name(images) if workdir is None else workdir
+    if workdir is None and config is None and images and is_shipped(checkpoint):
+        workdir = pathlib.Path("runs") / map_name(images)
     if checkpoint is not None:
         network = load_network(checkpoint, mesh, expected=config)
         config = network.config if config is None else config

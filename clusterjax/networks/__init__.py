@@ -12,3 +12,8 @@ def find_network(path: str | os.PathLike) -> pathlib.Path:
     """The folder of the network of that name; any other ``path``, and one that exists, as it is."""
     path = pathlib.Path(path)
     return _FOLDER / path if str(path) in NAMES and not path.exists() else path
+
+
+def is_shipped(path: str | os.PathLike) -> bool:
+    """True for one of those."""
+    return find_network(path).parent == _FOLDER
