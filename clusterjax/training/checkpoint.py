@@ -63,8 +63,10 @@ class Checkpoints:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self._orbax.close()
+    def __exit__(self, kind, *_):
+        # It waits for the write in progress. What is wrong with that is not said twice.
+        with self._clear_write_errors() if kind is None else contextlib.suppress(Exception):
+            self._orbax.close()
 
     @property
     def latest_step(self) -> int | None:
@@ -80,15 +82,27 @@ class Checkpoints:
         """Write in the background; ``about`` must be JSON-able. A step that is already there is left alone."""
         if step in {found.step for found in self._orbax.checkpoints}:
             return
-        try:
-            self.wait()
-            about = {"format": FORMAT, "software": __version__, **about}
+        self.wait()
+        about = {"format": FORMAT, "software": __version__, **about}
+        with self._clear_write_errors():
             self._orbax.save_checkpointables_async(step, {"state": state}, metrics=metrics, custom_metadata=about)
-        except OSError as error:
-            raise InputError(f"cannot write a checkpoint to {self.directory}: {error}") from error
 
     def wait(self) -> None:
-        self._orbax.wait()
+        """Until what :meth:`save` began is on disk. Raises InputError where that has failed."""
+        with self._clear_write_errors():
+            self._orbax.wait()
+
+    @contextlib.contextmanager
+    def _clear_write_errors(self):
+        """A full disk is an OSError of Python's files, and a ValueError or RuntimeError of TensorStore's."""
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[-200:]
+            raise InputError(
+                f"cannot write a checkpoint to {self.directory} ({reason}); the ones before it are whole: make room, "
+                "and the same command goes on"
+            ) from error
 
     def about(self, step: int) -> dict:
         with _clear_errors(self.directory / str(step)):

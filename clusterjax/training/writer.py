@@ -1,10 +1,12 @@
 """Metrics to JSON lines and TensorBoard files. No account anywhere."""
 
+import contextlib
 import json
 import pathlib
 
 import tensorboardX
 
+from clusterjax.errors import InputError
 from clusterjax.hosts import is_first_host
 from clusterjax.writing import write_text
 
@@ -29,13 +31,17 @@ class MetricWriter:
 
     def write(self, step: int, split: str, **scalars: float) -> None:
         """One row: {"step", "split", ...}; in TensorBoard each scalar is named ``split/scalar``."""
-        self._file.write(json.dumps({"step": step, "split": split, **scalars}) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps({"step": step, "split": split, **scalars}) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise InputError(f"{self._file.name} cannot be written: {error.strerror or error}") from error
         for name, value in scalars.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a full disk, which the write has said
+            self._file.close()
         self._board.close()
 
     def __enter__(self):

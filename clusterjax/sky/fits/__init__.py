@@ -125,7 +125,7 @@ def read_image(path: PathLike) -> Float[np.ndarray, "y x band"]:
     path, extension = split_extension(path)
     with open_fits(path) as hdus:
         data = _whole(_choose_images(hdus, path, extension, None)[0], path)
-    return np.ascontiguousarray(np.moveaxis(data.reshape(-1, *data.shape[-2:]), 0, -1))
+        return np.ascontiguousarray(np.moveaxis(data.reshape(-1, *data.shape[-2:]), 0, -1))
 
 
 def _whole(hdu, path: pathlib.Path) -> np.ndarray:
