@@ -165,7 +165,7 @@ def test_sources_of_a_far_map_are_round(far_map):
 @pytest.mark.slow
 @pytest.mark.parametrize(("survey", "tolerance"), [("act_dr5", 0.06), ("act_dr6", 0.06), ("planck", 0.12)])
 def test_one_map_from_the_south_to_the_north_of_acts(survey, tolerance):
-    """Dec -63 to +23 in one piece: the filter's noise is 1 in every ten degrees. A beam of Planck's holds 200 pixels."""
+    """Dec -63 to +23 in one piece: the noise of the filter is 1 in every ten degrees. Planck has wide beams."""
     sky, shape = MicrowaveSky(survey=survey, radio_n10=1e-9), (10320, 128)
     sky_map = gaussian_map(sky, shape, -20.0, 0)
     np.testing.assert_allclose(sky_map.pixel_to_sky(np.array([-0.5, 10319.5]), np.zeros(2))[1], [-63, 23], atol=1e-6)
