@@ -147,7 +147,7 @@ def test_console_of(page, tmp_path, monkeypatch):
 def test_the_site_is_made(tmp_path):
     """No link that leads nowhere, no page left out; the settings and commands are in it."""
     pytest.importorskip("mkdocs")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert made.returncode == 0, made.stderr
