@@ -18,7 +18,7 @@ MODULES = {
     "networks": "clusterjax.networks",
     "completion": "clusterjax.completion",
 }
-_TAKE_PATHS = ("compare", "fuse", "scan")  # runs, maps; the others an experiment
+TAKE_PATHS = ("compare", "fuse", "inject", "scan", "vet")  # runs, maps, verdicts; the others an experiment
 # Of each command: what it does, then examples.
 COMMANDS = {
     "all": (
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if any(argument.lstrip("-").partition("=")[0] == "job" for argument in rest):
         _fail(f"the job is {command}; leave out --job")
-    if command not in _TAKE_PATHS and rest and not rest[0].startswith("-"):
+    if command not in TAKE_PATHS and rest and not rest[0].startswith("-"):
         rest[0] = f"--config={rest[0]}"
     from clusterjax.main import start  # only now: it takes a second
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 
 from clusterjax.errors import InputError
+from clusterjax.writing import write_bytes
 
 SCHEMES = ("gs://", "s3://")
 _LISTING = ".clusterjax_files.json"
@@ -166,9 +167,7 @@ def _stamp(path: pathlib.Path) -> list[int]:
 
 
 def _copy(source, place: pathlib.Path) -> None:
-    partial = place.with_name(place.name + ".partial")
-    partial.write_bytes(source.read_bytes())
-    partial.replace(place)
+    write_bytes(place, source.read_bytes())
 
 
 def _store(path: str):

@@ -125,10 +125,10 @@ def test_one_program_for_any_number_of_images(three_classes, monkeypatch):
     batches = []
     made = Network.member_scores
 
-    def counted(network):
+    def counted(network, **options):
         def member_scores(params, model_state, images):
             batches.append(images.shape[0])
-            return made(network)(params, model_state, images)
+            return made(network, **options)(params, model_state, images)
 
         return member_scores
 

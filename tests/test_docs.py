@@ -93,7 +93,7 @@ def check_command(command: str) -> None:
     given = [word for word in rest if not word.startswith("-")]
     options = [word[2:].partition("=") for word in rest if word.startswith("--")]
     config = next((value for option, _, value in options if option == "config"), "")
-    if name not in ("compare", "scan", "fuse") and given:
+    if name not in cli.TAKE_PATHS and given:
         config = given[0]
     loaded = load_config(config) if config and not config.startswith("my_") else None
     for option, _, value in options:

@@ -39,7 +39,7 @@ def builder_of(images, units="uK_CMB", bands=BANDS):
     }
     info = types.SimpleNamespace(
         metadata=metadata,
-        splits=("train",),
+        splits={"train": types.SimpleNamespace(filepaths=["train"], shard_lengths=[len(images)])},
         full_name="cutouts",
         features={"label": types.SimpleNamespace(names=["other", "cluster"])},
     )

@@ -27,6 +27,8 @@ MAY_APPEND = {
     "clusterjax/sky/surveys/images.py": "a temporary folder",
     "clusterjax/sky/fits/tiles.py": "tiles of a HiPS, whose folder is renamed when it is whole",
     "clusterjax/sky/hips_writing.py": "likewise",
+    "clusterjax/remote.py": "an object store has a file when it is whole",
+    "tfds_builders/on_beam.py": "a shard in the data set's folder, which is renamed when it is whole",
     "clusterjax/writing.py": "the one place",
     "tfds_builders/generation.py": "a lock, and files of a data set, whose folder is renamed when it is whole",
 }

@@ -4,13 +4,14 @@ They need a folder that all of them see. The examples, and so the data set, are 
 """
 
 import dataclasses
-import os
 import pathlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+
+from clusterjax.writing import replacing
 
 Example = dict  # of numbers, texts and arrays
 
@@ -51,16 +52,14 @@ class Share:
 
 
 def _write(path: pathlib.Path, examples: list[Example]) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
+    with replacing(path) as partial, partial.open("wb") as stream:
         np.savez(stream, **{name: np.array([example[name] for example in examples]) for name in examples[0]})
-    os.replace(partial, path)
 
 
 def _read_when_there(path: pathlib.Path, number: int) -> list[Example]:
     while not path.exists():  # a host that has died ends this program too
         time.sleep(0.02)
-    with np.load(path) as stored:
+    with np.load(path, allow_pickle=False) as stored:
         columns = {name: stored[name] for name in stored.files}
     path.unlink()
     # As simulated: texts and numbers are Python's or NumPy's own, arrays are arrays.

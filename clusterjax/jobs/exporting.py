@@ -19,7 +19,7 @@ from clusterjax.experiment import Network
 from clusterjax.jobs.session import Session, say, write_json
 from clusterjax.models.cpu_kernels import plain_kernels
 from clusterjax.training.ensemble import mean_and_spread
-from clusterjax.writing import replacing
+from clusterjax.writing import replacing, write_bytes
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 # Between the file's scores and the model's; bfloat16 has 8 bits.
@@ -99,9 +99,7 @@ def export_onnx(network: Network, folder: pathlib.Path) -> dict:
     worst, tolerance = max(difference for _, difference in rows), TOLERANCE["float32"]
     if not worst <= tolerance:
         raise InputError(f"the ONNX model's scores are {worst:.1e} from the network's, more than {tolerance:.0e}")
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_bytes(path, content)
     print(f"exported   {path} ({len(content) / 1e6:.1f} MB, scores within {worst:.1e} of the model's)", flush=True)
     return {
         "opset": model.opset_import[0].version,

@@ -15,6 +15,7 @@ from clusterjax.jobs.scoring import SPLITS, SPREAD, make_headline, show_members,
 from clusterjax.jobs.session import open_workdir, say, write_json
 from clusterjax.report.console import headline_text
 from clusterjax.sky.catalogues import read_table, write_table
+from clusterjax.writing import replacing, write_text
 
 _OF_ONE_RUN = ("score", "probability", SPREAD)  # columns that the fusion has its own of, or none
 
@@ -112,10 +113,11 @@ def _write(folders, names, folder: pathlib.Path, method: str, tables: dict, memb
     if len(used) > 1:
         stacked = {split: np.stack([1 - np.array(fused[split]).T, np.array(fused[split]).T], -1) for split in SPLITS}
         headline = show_members(evaluation, predictions, stacked, headline, classes)
-    headline.write(evaluation / "headline.ecsv", overwrite=True)
+    with replacing(evaluation / "headline.ecsv") as partial:
+        headline.write(partial, format="ascii.ecsv", overwrite=True)
     config = from_json((folders[0] / "config.json").read_text())
     config = dataclasses.replace(config, name=folder.name, model=ModelConfig(f"{method}({', '.join(names)})"))
-    (folder / "config.json").write_text(to_json(config))
+    write_text(folder / "config.json", to_json(config))
     made_from = json.loads((folders[0] / "evaluation" / "metrics.json").read_text())["made_from"]
     fusion = {"runs": [str(each) for each in folders], "observers": list(names), "method": method}
     fusion["slopes"] = [how.slopes.tolist() for how in used]

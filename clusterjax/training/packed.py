@@ -18,6 +18,7 @@ import numpy as np
 from clusterjax.arrays import PyTree
 from clusterjax.errors import InputError
 from clusterjax.models.pretrained import flatten_names
+from clusterjax.writing import replacing, write_text
 
 ABOUT, WEIGHTS = "network.json", "weights.npz"
 
@@ -33,14 +34,10 @@ def write_packed(folder: pathlib.Path, weights: PyTree, about: dict[str, Any]) -
     Each file is whole or not there, ``network.json`` the last: the same weights give the same bytes.
     """
     arrays = {name: np.asarray(leaf) for name, leaf in sorted(flatten_names(jax.device_get(weights)).items())}
-    temporary = folder / (WEIGHTS + ".partial")
-    with temporary.open("wb") as stream:
+    with replacing(folder / WEIGHTS) as partial, partial.open("wb") as stream:  # to a name it would add .npz
         np.savez_compressed(stream, **arrays)
-    about = {**about, "sha256": hashlib.sha256(temporary.read_bytes()).hexdigest()}
-    temporary.replace(folder / WEIGHTS)
-    temporary = folder / (ABOUT + ".partial")
-    temporary.write_text(json.dumps(about, indent=1) + "\n")
-    temporary.replace(folder / ABOUT)
+    about = {**about, "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()}
+    write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
 
 
 def read_about(folder: str | os.PathLike) -> dict[str, Any]:

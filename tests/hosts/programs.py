@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import runpy
 import socket
 import subprocess
@@ -22,7 +23,7 @@ class Programs:
             place = f"127.0.0.1:{free.getsockname()[1]}"
         common = [sys.executable, "-m", "clusterjax.main", *map(str, arguments), "--distributed"]
         common += [f"--coordinator={place}", f"--num_hosts={number}"]
-        devices = os.environ["XLA_FLAGS"].removesuffix("8") + str(num_devices)
+        devices = re.sub(r"(device_count=)\d+", rf"\g<1>{num_devices}", os.environ["XLA_FLAGS"])
         self.processes = [
             subprocess.Popen(
                 [*common, f"--host_index={host}"],

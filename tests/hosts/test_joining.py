@@ -1,5 +1,6 @@
 """Where the other hosts are: flags, environment, and mistakes in one line."""
 
+import os
 import socket
 
 import jax
@@ -13,6 +14,7 @@ from clusterjax.joining import find_hosts, initialise_distributed
 def no_hosts_in_the_environment(monkeypatch):
     for name in ("COORDINATOR", "NUM_HOSTS", "HOST_INDEX"):
         monkeypatch.delenv(f"CLUSTERJAX_{name}", raising=False)
+    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # joining adds to them
 
 
 def test_hosts_by_flags_environment_or_both(monkeypatch):

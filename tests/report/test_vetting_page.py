@@ -1,13 +1,11 @@
 """The vetting page as a file: what is in it, and that no name can become a program."""
 
 import base64
-import fnmatch
 import hashlib
 import html.parser
 import io
 import json
 import re
-import tomllib
 
 import numpy as np
 import pytest
@@ -140,11 +138,3 @@ def test_scripts_are_strict_and_short():
         assert text.count("\n") < 250
         assert max(map(len, text.splitlines())) <= 120
         assert not re.search(r"\b(eval|document\.write|outerHTML|insertAdjacentHTML)\b", text)
-
-
-def test_what_the_page_is_made_of_comes_with_a_wheel():
-    settings = tomllib.loads((_FOLDER.parents[1] / "pyproject.toml").read_text("utf-8"))
-    patterns = settings["tool"]["setuptools"]["package-data"]["clusterjax"]
-    for name in (*_SCRIPTS, "vetting.css", "vetting.html", "style.html"):
-        assert (_FOLDER / name).is_file()
-        assert any(fnmatch.fnmatch(f"report/{name}", pattern) for pattern in patterns), name

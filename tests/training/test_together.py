@@ -67,7 +67,7 @@ class Members:
             train_together(runs, step, folders, show_progress=False)
         finally:
             for each in checkpoints:
-                each.__exit__()
+                each.__exit__(None, None, None)
         return runs, folders
 
 
