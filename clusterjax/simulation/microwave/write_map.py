@@ -13,6 +13,7 @@ from clusterjax.errors import InputError
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.maps import simulate_map
 from clusterjax.sky.fits import write_sky_map
+from clusterjax.writing import replacing
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -38,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     args.folder.mkdir(parents=True, exist_ok=True)
     write_sky_map(args.folder / "map.fits", sky_map)
-    truth.write(args.folder / "truth.ecsv", overwrite=True)
+    with replacing(args.folder / "truth.ecsv") as partial:
+        truth.write(partial, format="ascii.ecsv", overwrite=True)
     print(f"{args.folder}/map.fits, {sky_map.area_deg2:.1f} deg2, and {len(truth)} objects in truth.ecsv")
 
 
