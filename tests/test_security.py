@@ -82,7 +82,8 @@ def faults(source: str, where: str) -> list[str]:
         modes = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
         opens = method == "open" and any(set(mode) & set("wax+") and len(mode) < 4 for mode in modes)
         to_memory = any(name_of(arg) in MEMORY for arg in call.args)
-        tables = method == "write" and keyword(call, "format") is not None and "." in name
+        options = {word.arg for word in call.keywords}
+        tables = method == "write" and "." in name and bool(options & {"format", "overwrite"})
         # The functions of clusterjax/writing.py have no dot.
         if (
             ((method in WRITERS and "." in name) or opens or tables)
@@ -112,6 +113,7 @@ def test_no_data_is_run_and_no_file_is_half_written():
         "subprocess.run('x', shell=True)", "os.system('x')", "archive.extractall()", "tar.extract(member)",
         "yaml.load(text)", "path.write_text('x')", "open(path, 'w')", "path.open('ab')", "hdu.writeto(path)",
         "urllib.request.urlopen(url)", "np.savez(path, a=a)", "table.write(path, format='csv')",
+        "table.write(path, overwrite=True)",
     ],
 )  # fmt: skip
 def test_each_of_them_would_be_seen(source):
