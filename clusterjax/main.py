@@ -4,9 +4,7 @@ import ast
 import logging
 import os
 import pathlib
-import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ from ml_collections import config_flags
 
 from clusterjax import networks, remote
 from clusterjax.config_files import find_config
+from clusterjax.ending import fail, run_to_the_end
 from clusterjax.errors import InputError
 
 JOBS = (
@@ -96,7 +95,6 @@ _SIGTERM_STATUS = flags.DEFINE_integer(
     "start again only what has failed.",
 )
 
-USAGE_ERROR = 2
 _WITH_CHECKPOINT = ("evaluate", "explain", "scan", "inject", "export", "pack")
 _ONE_OF_THEM = f"{', '.join(_WITH_CHECKPOINT[:-1])} or {_WITH_CHECKPOINT[-1]}"
 _WITH_MAPS = ("scan", "inject")
@@ -203,7 +201,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         argv = [_with_config_found(argument) for argument in argv]
     except InputError as error:
-        _fail(str(error))
+        fail(str(error))
     flags.FLAGS.set_gnu_getopt(True)  # options may come after a map, or a run
     try:
         rest = flags.FLAGS(list(argv))
@@ -213,13 +211,13 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     except flags.Error as error:
         # A config file's own exception comes with its whole traceback; the last line says it.
         text = str(error).strip()
-        _fail("the config cannot be loaded: " + text.splitlines()[-1] if "Traceback" in text else text)
+        fail("the config cannot be loaded: " + text.splitlines()[-1] if "Traceback" in text else text)
     except (KeyError, AttributeError) as error:
-        _fail(f"{error.args[0] if error.args else error}; see clusterjax/config.py for the fields")
+        fail(f"{error.args[0] if error.args else error}; see clusterjax/config.py for the fields")
     except InputError as error:
-        _fail(str(error))
+        fail(str(error))
     except Exception as error:  # a config file is a program: whatever it raises is the user's
-        _fail(f"the config cannot be loaded: {type(error).__name__}: {error}")
+        fail(f"the config cannot be loaded: {type(error).__name__}: {error}")
 
 
 def _with_config_found(argument: str) -> str:
@@ -233,83 +231,8 @@ def _leave_out_late_reads(unraisable) -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _fail(message: str) -> None:
-    # A name in a file may hold what a terminal obeys.
-    plain = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(message.split()))
-    print(f"error: {plain}", file=sys.stderr)
-    sys.exit(USAGE_ERROR)
-
-
-class _Terminated(BaseException):
-    """SIGTERM outside of training, which has a handler of its own."""
-
-
-def _terminate(*_) -> None:
-    raise _Terminated
-
-
 def _run(argv: Sequence[str]) -> None:
-    from clusterjax.training.interruption import Interrupted
-
-    signal.signal(signal.SIGTERM, _terminate)
-    goes_on = "interrupted; the same command goes on from the last finished part"
-    try:
-        main(argv)
-        _wait_for_hosts()
-    except InputError as error:
-        _leave_hosts(USAGE_ERROR, str(error))
-        _fail(str(error))
-    except Interrupted as stopped:  # on all hosts at the same step
-        print(f"\ninterrupted: {stopped}", file=sys.stderr)
-        _wait_for_hosts()
-        sys.exit(_sigterm_status() if stopped.signum == signal.SIGTERM else 128 + stopped.signum)
-    except KeyboardInterrupt:
-        _leave_hosts(128 + signal.SIGINT, goes_on)
-        print(f"\n{goes_on}", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
-    except _Terminated:
-        _leave_hosts(_sigterm_status(), goes_on)
-        print(f"\n{goes_on}", file=sys.stderr)
-        sys.exit(_sigterm_status())
-    except Exception as error:
-        _leave_after(error)
-        raise
-
-
-def _sigterm_status() -> int:
-    if _SIGTERM_STATUS.value is not None:
-        return _SIGTERM_STATUS.value
-    given = os.environ.get("CLUSTERJAX_SIGTERM_STATUS", "")
-    return int(given) if given.isdigit() else 0
-
-
-def _wait_for_hosts() -> None:
-    if _DISTRIBUTED.value:
-        from clusterjax import watching
-
-        watching.finish()
-
-
-def _leave_hosts(status: int, message: str) -> None:
-    """On several hosts, end this one and the others. On one, return."""
-    if _DISTRIBUTED.value:
-        from clusterjax import watching
-
-        watching.leave(status, message)
-
-
-def _leave_after(error: Exception) -> None:
-    """The same after an error that is no user's: of a device that waited for those of a host that is gone, or a bug."""
-    if _DISTRIBUTED.value:
-        import jax
-
-        from clusterjax import hosts, watching
-
-        if isinstance(error, jax.errors.JaxRuntimeError | hosts.HostsLost):
-            reason = (str(error).strip().splitlines() or [""])[0][:200]
-            watching.leave(watching.LOST, f"the other hosts were lost ({reason}); {watching.AGAIN}")
-        traceback.print_exception(error)
-        watching.leave(watching.LOST, f"{type(error).__name__}: {error}")
+    run_to_the_end(lambda: main(argv), several_hosts=_DISTRIBUTED.value, sigterm_status=_SIGTERM_STATUS.value)
 
 
 def start(argv: Sequence[str] | None = None) -> None:

@@ -116,7 +116,7 @@ _CONFIG_FILE = pathlib.Path(__file__).parents[2] / "configs" / "alexnet_ir.py"
 
 def _use_override(path: pathlib.Path) -> None:
     """As ``clusterjax.main`` reads its command line; what it prints and exits with is a refusal."""
-    from clusterjax import main
+    from clusterjax import ending, main
 
     argument = path.read_bytes().decode("utf-8", "surrogateescape").replace("\0", "")
     stderr = io.StringIO()
@@ -127,7 +127,7 @@ def _use_override(path: pathlib.Path) -> None:
         with contextlib.redirect_stderr(stderr), unittest.mock.patch("sys.argv", argv):
             main._parse_flags(argv)
     except SystemExit as stopped:
-        if stopped.code != main.USAGE_ERROR:
+        if stopped.code != ending.USAGE_ERROR:
             raise AssertionError(f"exit status {stopped.code}") from stopped
         raise InputError(stderr.getvalue()) from stopped
     validate(main._CONFIG.value)
