@@ -21,7 +21,7 @@ except RuntimeError:  # not built for this torch: its compiled operations, which
     for name in [name for name in sys.modules if name.startswith("torchvision")]:
         del sys.modules[name]
     import torchvision
-import timm  # noqa: E402
+import timm
 
 # Our name -> (library, its name).
 NETWORKS = {
