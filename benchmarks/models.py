@@ -24,7 +24,6 @@ import concurrent.futures
 import contextlib
 import itertools
 import json
-import math
 import os
 import pathlib
 import statistics
@@ -34,14 +33,13 @@ import threading
 import time
 
 import jax
-import jax.extend
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from clusterjax.config import OptimConfig
 from clusterjax.models import create_model
-from clusterjax.models.cpu_kernels import plain_kernels
+from clusterjax.models.operations import count_cost
 from clusterjax.parallel import make_mesh
 from clusterjax.training.optim import make_optimizer, with_learning_rate
 from clusterjax.training.state import create_state
@@ -105,21 +103,8 @@ class Jax:
 
     def roofline_seconds(self, peak_flops: float, peak_bytes_per_s: float) -> float:
         """Of a forward pass, at least."""
-        with plain_kernels():
-            lowered = jax.jit(make_predict(self.graphdef)).lower(*self._inputs())
-            values = _num_products(jax.make_jaxpr(make_predict(self.graphdef))(*self._inputs()).jaxpr)
-        return max(lowered.cost_analysis()["flops"] / peak_flops, 2 * 2 * values / peak_bytes_per_s)
-
-
-def _num_products(jaxpr) -> int:
-    """Values that convolutions and matrix products give."""
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in ("conv_general_dilated", "dot_general"):
-            total += math.prod(equation.outvars[0].aval.shape)
-        for inner in jax.extend.core.jaxprs_in_params(equation.params):
-            total += _num_products(inner)
-    return total
+        cost = count_cost(make_predict(self.graphdef), *self._inputs())
+        return max(cost.operations / peak_flops, 2 * 2 * cost.values / peak_bytes_per_s)
 
 
 class Torch:
