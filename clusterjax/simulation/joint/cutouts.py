@@ -155,6 +155,7 @@ def simulate_cutout(sky: JointSky, object_type: str, rng: np.random.Generator, *
 
 
 def levels_of(sky: JointSky) -> tuple[str, ...]:
+    """Names of the levels that a cutout has, infrared bands first."""
     return infrared.LEVELS + microwave.levels_of(sky.microwave)
 
 
