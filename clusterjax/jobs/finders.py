@@ -44,6 +44,7 @@ def network_finder(network: Network, config: ExperimentConfig, mesh) -> Finder:
         lowest_threshold=min(config.inject.lowest_threshold, search.threshold),
         min_separation_arcmin=search.min_separation_arcmin,
         smoothing_pixels=search.smoothing_pixels,
+        further_smoothings=search.further_smoothings_pixels,
     )
 
 

@@ -54,7 +54,7 @@ def test_areas_are_those_of_photutils_segments(seed, threshold):
     rows, columns = np.asarray(found["score_y_pixels"]), np.asarray(found["score_x_pixels"])
     labels = segments.data[rows, columns]
     assert (labels > 0).all()
-    assert set(labels) == set(segments.labels)  # every region has its peak
+    assert set(labels) <= set(segments.labels)  # one that touches a higher one by a corner has no peak of its own
     pixels = np.bincount(segments.data.ravel())[labels]
     expected = pixels * pixel_area_deg2(scores.wcs, rows, columns) * 3600
     np.testing.assert_allclose(found["area_arcmin2"], expected, rtol=1e-5)
