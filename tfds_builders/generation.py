@@ -281,6 +281,7 @@ class CarefulBuild(BeamBuild):
             with _locked(folder):
                 _remove_incomplete(folder)
                 if target.exists():  # built by another process while this one waited
+                    self.info.set_file_format(file_format, override=True)  # reading keeps TFDS's default otherwise
                     self.info.read_from_directory(target)
                     return
                 _check_space(folder, self.estimated_bytes())

@@ -1,5 +1,6 @@
 """The simulated data set as it is built and read: content, splits, reproducibility, and failures that leave nothing."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -114,6 +115,24 @@ def test_built_once(builder, monkeypatch):
     again = make_builder(data_config(builder.data_dir_root), InfraredSky())
     again.download_and_prepare()
     assert len(again.as_data_source("test")) == 30
+
+
+def test_built_by_another_program_while_this_one_waited(splits, tmp_path, monkeypatch):
+    waiting, other = (make_builder(data_config(tmp_path), InfraredSky()) for _ in range(2))
+    locked = generation._locked
+
+    @contextlib.contextmanager
+    def lock_that_another_holds_at_first(folder):
+        monkeypatch.setattr(generation, "_locked", locked)
+        other.download_and_prepare()
+        with locked(folder):
+            yield
+
+    monkeypatch.setattr(generation, "_locked", lock_that_another_holds_at_first)
+    waiting.download_and_prepare()
+    source = waiting.as_data_source("train")
+    assert len(source) == len(splits["train"])
+    np.testing.assert_array_equal(source[3]["image"], splits["train"][3]["image"])
 
 
 def test_content_does_not_depend_on_the_number_of_processes(builder, splits, tmp_path, monkeypatch):
