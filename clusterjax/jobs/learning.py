@@ -14,7 +14,8 @@ from clu import parameter_overview
 from clusterjax import hosts
 from clusterjax.config import ExperimentConfig, TrainingConfig
 from clusterjax.data.device_augment import make_train_transform
-from clusterjax.data.loader import keep_if_small, make_eval_loader, make_train_loader
+from clusterjax.data.kept import keep_if_small
+from clusterjax.data.loader import make_eval_loader, make_train_loader
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.experiment import DatasetFacts, Network, create_network, dataset_facts, make_builder
