@@ -10,7 +10,8 @@ resize and augmentation on the device, the step, metrics to disk. PyTorch's (``t
 device, channels_last, automatic mixed precision for bfloat16, and the fused optimizer. Cutouts are stored at 64 px, as
 the surveys' resolution is, and enlarged on the device for ``--size 224``, as in the configs; ``--stored_size 224``
 stores them so. They take turns, of ``--steps`` steps of which the first ``--warm`` are not counted: figures are medians
-of ``--repeats`` turns.
+of ``--repeats`` turns. CPU time is that of all threads but DataLoader's workers; on a busy machine without a GPU, with
+``taskset -c 0`` before the command, it compares the two whatever else runs.
 
 A device waits for data between the end of a step and the arrival of the next step's batch, for the host between that
 and the call of the step. "Ready" is the same loop with one batch that lies on the device already. Aim: no slower than
@@ -99,6 +100,7 @@ class Watch:
 
     def __init__(self, run: TrainingRun):
         self.times: dict[str, list[float]] = {}
+        self.cpu: list[float] = []  # seconds of all threads when each was done
         self._fed, self._step = run.batches, run.train_step
         self._ready = itertools.repeat(to_global({name: next(self._fed)[name] for name in STEP_FIELDS}, run.mesh))
         self._batches = self._fed
@@ -124,10 +126,12 @@ class Watch:
         while (scalars := self._outputs.get()) is not None:
             jax.block_until_ready(scalars)
             self._note("done")
+            self.cpu.append(time.process_time())
 
     @contextlib.contextmanager
     def watching(self, *, ready: bool):
         self.times = {what: [] for what in ("asked", "came", "called", "done")}
+        self.cpu = []
         self._batches = self._ready if ready else self._fed
         thread = threading.Thread(target=self._wait_for_device)
         thread.start()
@@ -140,9 +144,10 @@ class Watch:
 
 @dataclasses.dataclass
 class Turn:
-    """Of the steps that count: images a second, and the parts of the time that the device waited."""
+    """Of the steps that count: images a second, CPU seconds an image, the parts of the time that the device waited."""
 
     rate: float
+    cpu_s: float
     for_data: float
     for_host: float
 
@@ -173,7 +178,8 @@ class Ours:
         for_data = np.maximum(0, came[1:] - np.maximum(asked[1:], done[:-1]))[warm - 1 :]
         for_host = np.maximum(0, called[1:] - np.maximum(came[1:], done[:-1]))[warm - 1 :]
         images = (len(done) - warm) * self.run.config.global_batch_size
-        return Turn(images / total, for_data.sum() / total, for_host.sum() / total)
+        cpu_s = (self.watch.cpu[-1] - self.watch.cpu[warm - 1]) / images
+        return Turn(images / total, cpu_s, for_data.sum() / total, for_host.sum() / total)
 
     def num_parameters(self) -> int:
         return sum(leaf.size for leaf in jax.tree.leaves(self.run.state.params))
@@ -261,9 +267,11 @@ def report(name: str, args, turns: dict[str, list], version: str | None) -> None
     row = f"{name:14s} {args.size:4d} px  batch {args.batch_size}  {args.dtype}  clusterjax {rate:9.1f} images/s"
     row += f"  waits for data {waits[0]:.2%}, for the host {waits[1]:.2%}; fed / ready {ready:.3f}"
     if "torch" in turns:
-        other = statistics.median(turns["torch"])
-        ratio = statistics.median(turn.rate / theirs for turn, theirs in zip(fed, turns["torch"], strict=True))
-        row += f"  torch {version} ({args.torch_compile}) {other:9.1f} images/s  clusterjax / torch {ratio:.2f}"
+        rates, cpu = zip(*turns["torch"], strict=True)
+        pairs = [(turn.rate / rate, turn.cpu_s / cpu_s) for turn, rate, cpu_s in zip(fed, rates, cpu, strict=True)]
+        ratios = [statistics.median(column) for column in zip(*pairs, strict=True)]
+        row += f"  torch {version} ({args.torch_compile}) {statistics.median(rates):9.1f} images/s"
+        row += f"  clusterjax / torch {ratios[0]:.2f}, CPU time {ratios[1]:.2f}"
     print(row, flush=True)
 
 

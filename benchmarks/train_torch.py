@@ -1,7 +1,7 @@
 """PyTorch's side of ``train.py``: a whole training loop, as one would write it there. Not run by hand.
 
 Reads one JSON command a line: {"build": ...}, {"parameters": true} or {"steps": n, "warm": m}, which takes n steps and
-answers with the images a second of those after the first m; answers with one.
+answers with the images a second and the CPU seconds an image of those after the first m; answers with one.
 """
 
 import json
@@ -145,24 +145,25 @@ class Loop:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    def run(self, steps: int, warm: int) -> float:
-        """Images a second. Metrics are fetched every tenth step, ten steps late, so that nothing waits for them."""
+    def run(self, steps: int, warm: int) -> tuple[float, float]:
+        """(images a second, CPU seconds an image). Metrics are fetched every tenth step, ten steps late: nothing waits."""
         waiting, history = None, []
-        started = self.wait()
+        started, cpu = self.wait(), time.process_time()
         for number in range(steps):
             if number == warm:
-                started = self.wait()
+                started, cpu = self.wait(), time.process_time()
             scalars = self.step()
             if (number + 1) % _LOG_EVERY == 0:
                 if waiting is not None:
                     history.append(self.read(*waiting))
                 waiting = self.send(scalars)
-        ended = self.wait()
+        ended, cpu_ended = self.wait(), time.process_time()
         if waiting is not None:
             history.append(self.read(*waiting))
         if not all(math.isfinite(loss) for loss, _ in history):
             raise SystemExit(f"PyTorch's loss is not finite: {history}")
-        return (steps - warm) * self.batch_size / (ended - started)
+        images = (steps - warm) * self.batch_size
+        return images / (ended - started), (cpu_ended - cpu) / images
 
     def send(self, scalars):
         if self.device == "cpu":
