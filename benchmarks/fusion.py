@@ -193,7 +193,7 @@ def at_levels(curves: np.ndarray, counts: np.ndarray, boost: float) -> tuple[np.
     found, number, false, matched = np.moveaxis(mean, 1, 0)
     completeness = found / np.maximum(number, 1e-9)
     purity = matched / boost / np.maximum(matched / boost + false, 1e-9)
-    purities = np.full((len(counts), len(COMPLETENESS)), np.nan)
+    purities = np.zeros((len(counts), len(COMPLETENESS)))  # 0 where so much is not found
     for k, level in enumerate(COMPLETENESS):
         enough = completeness >= level  # falls with the threshold
         last = enough.sum(axis=1) - 1
@@ -221,7 +221,7 @@ def figures(args, kinds: dict[str, list[np.ndarray]]) -> Table:
             values = np.array(both)[:, :, k]
             row[name] = values[:, 0].mean()
             row[f"{name}_std"] = values[:, 0].std(ddof=1) if len(members) > 1 else np.nan
-            row[f"{name}_error"] = np.nanstd(values[:, 1:].mean(axis=0))
+            row[f"{name}_error"] = values[:, 1:].mean(axis=0).std()
         rows.append(row)
     return Table(rows)
 
@@ -241,9 +241,6 @@ def differences(args, kinds: dict[str, list[np.ndarray]]) -> Table:
             )
             for k, level in enumerate(COMPLETENESS):
                 samples = drawn[:, 1:, k].mean(axis=0)
-                samples = samples[np.isfinite(samples)]
-                if not len(samples):  # neither reaches so much
-                    continue
                 below, above = ((np.sum(tail) + 1) / (len(samples) + 1) for tail in (samples <= 0, samples >= 0))
                 low, high = np.quantile(samples, [0.158655, 0.841345])
                 rows.append(

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from clusterjax.config import OptimConfig, TrainingConfig
+from clusterjax.config import AugmentConfig, OptimConfig, TrainingConfig
+from clusterjax.data.device_augment import make_train_transform
+from clusterjax.data.preprocess import Preprocess
+from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.interruption import Interrupted
 from clusterjax.training.loop import TrainingRun, train
@@ -27,7 +30,10 @@ class Members:
         self.setups = [make_setup(devices, optim=OptimConfig(name="sgd"), seed=seed) for seed in range(num)]
         first = self.setups[0]
         self.mesh = first.mesh
-        self.update = make_update(first.graphdef, first.tx)
+        # As jobs train: normalised (with a loop for the median) and augmented within the program.
+        preprocess = Preprocess((0, 1), fit_band_statistics(make_batches().take(1)[0]["image"], ("a", "b")))
+        prepare = make_train_transform(preprocess, AugmentConfig())
+        self.update = make_update(first.graphdef, first.tx, prepare=prepare)
         self.compiled = compile_update(self.update, self.mesh)
         self.shared = make_batches().take(2)
         self.config = TrainingConfig(global_batch_size=32, **{"log_every_steps": 2, "num_epochs": 2, **config})
