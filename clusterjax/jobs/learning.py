@@ -44,7 +44,7 @@ def build(session: Session):
     """The data set of the config, built unless it is there."""
     builder = make_builder(session.config)
     if hosts.from_first_host(lambda: pathlib.Path(builder.data_dir).exists()):
-        return make_builder(session.config) if hosts.num_hosts() > 1 else builder  # it may have come just now
+        return make_builder(session.config)  # another process may have built it since that one was made
     say(f"building {builder.info.full_name} in {builder.data_dir}")
     started = time.perf_counter()
     if hosts.num_hosts() > 1 and hasattr(builder, "make_share"):

@@ -116,6 +116,14 @@ def test_built_once(builder, monkeypatch):
     assert len(again.as_data_source("test")) == 30
 
 
+def test_built_by_another_since_this_one_was_made(tmp_path):
+    late, other = (make_builder(data_config(tmp_path), InfraredSky()) for _ in range(2))
+    other.download_and_prepare()
+    late.download_and_prepare()
+    assert len(late.as_data_source("test")) == 30
+    assert late.info.metadata["band_statistics"] == other.info.metadata["band_statistics"]
+
+
 def test_content_does_not_depend_on_the_number_of_processes(builder, splits, tmp_path, monkeypatch):
     monkeypatch.setattr(generation, "_WORTH_STARTING_SECONDS", -1.0)
     other = make_builder(data_config(tmp_path, num_train=40, num_validation=40), InfraredSky())
