@@ -219,8 +219,9 @@ def curve(
             radius_arcmin=match_radii(truth, search.match_radius_arcmin),
             probability_map=covered,
         )
+        log_odds = np.append(detections["log_odds"], -np.inf)  # of a source without a detection, the last
         matching.sources["log_odds"] = np.where(
-            matching.source_is_found, np.asarray(detections["log_odds"])[matching.sources["detection_index"]], -np.inf
+            matching.source_is_found, log_odds[matching.sources["detection_index"]], -np.inf
         )
         found.append(matching.detections)
         sources.append(matching.sources)

@@ -271,6 +271,7 @@ class CarefulBuild(BeamBuild):
         """
         target = pathlib.Path(self.data_dir)
         if target.exists():
+            self._take_over(target, file_format)
             return
         folder = target.parent
         # Imported here because workers import this module too, and would each spend seconds on what they do not need.
@@ -281,8 +282,7 @@ class CarefulBuild(BeamBuild):
             with _locked(folder):
                 _remove_incomplete(folder)
                 if target.exists():  # built by another process while this one waited
-                    self.info.set_file_format(file_format, override=True)  # reading keeps TFDS's default otherwise
-                    self.info.read_from_directory(target)
+                    self._take_over(target, file_format)
                     return
                 _check_space(folder, self.estimated_bytes())
                 with _temporary_files_without_tensorflow():
@@ -294,6 +294,12 @@ class CarefulBuild(BeamBuild):
                 raise
             _remove_incomplete(folder)
             raise readable from error
+
+    def _take_over(self, target: pathlib.Path, file_format: str) -> None:
+        """Read what another process has built since this builder was made."""
+        if not self.info.initialized:
+            self.info.set_file_format(file_format, override=True)  # until then, it is TFDS's own
+            self.info.read_from_directory(target)
 
     def _log_download_bytes(self) -> None:
         """TFDS would say that it downloads."""

@@ -33,7 +33,7 @@ from clusterjax.training.lr_range import LrRangeResult, lr_range_test
 from clusterjax.training.profile import Profile
 from clusterjax.training.schedules import Plateau, make_backbone_schedule, make_schedule
 from clusterjax.training.state import shardings_of
-from clusterjax.training.step import Update, compile_update, make_eval_step, make_update, with_seed
+from clusterjax.training.step import Update, compile_update, make_eval_step, make_evaluation, make_update, with_seed
 from clusterjax.writing import write_bytes, write_text
 from tfds_builders.sharing import Share
 
@@ -45,7 +45,7 @@ def build(session: Session):
     """The data set of the config, built unless it is there."""
     builder = make_builder(session.config)
     if hosts.from_first_host(lambda: pathlib.Path(builder.data_dir).exists()):
-        return make_builder(session.config) if hosts.num_hosts() > 1 else builder  # it may have come just now
+        return make_builder(session.config)  # another process may have built it since that one was made
     say(f"building {builder.info.full_name} in {builder.data_dir}")
     started = time.perf_counter()
     if hosts.num_hosts() > 1 and hasattr(builder, "make_share"):
@@ -70,9 +70,11 @@ class Learning:
     network: Network  # with the session's seed
     update: Update
     compiled_update: Update
+    evaluation: Callable
     eval_step: Callable
     source: Any  # the training split, in memory if it is small
     validation: Any
+    _validation_batches: Any = None
 
     def train_step(self, mesh, seed: int) -> Callable:
         """``(state, batch) -> (state, scalars)`` of the run with that seed."""
@@ -93,8 +95,12 @@ class Learning:
         )
 
     def validation_batches(self, config: ExperimentConfig, source=None):
-        """Batches of the validation split, or of another source."""
-        return evaluation_batches(config, self.validation if source is None else source)
+        """Batches of the validation split, for all runs the same object, or of another source."""
+        if source is not None:
+            return evaluation_batches(config, source)
+        if self._validation_batches is None:
+            self._validation_batches = evaluation_batches(config, self.validation)
+        return self._validation_batches
 
 
 def evaluation_batches(config: ExperimentConfig, source):
@@ -129,6 +135,7 @@ def set_up(session: Session) -> Learning:
         network,
         update,
         compile_update(update, session.mesh, shardings_of(network.state)),
+        make_evaluation(network.graphdef, facts.preprocess),
         make_eval_step(network.graphdef, session.mesh, facts.preprocess),
         source,
         open_source(builder, "validation"),

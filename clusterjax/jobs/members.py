@@ -17,7 +17,7 @@ from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.ensemble import one_by_one
 from clusterjax.training.loop import TrainingRun
 from clusterjax.training.loop import train as run_training
-from clusterjax.training.together import MembersStep, train_together
+from clusterjax.training.together import MembersStep, MembersValidation, train_together
 
 
 @dataclasses.dataclass
@@ -95,7 +95,8 @@ def train_members(members: Sequence[Member], learning: Learning, rate: float) ->
     with contextlib.ExitStack() as stack:
         runs = [make(member, stack.enter_context(_checkpoints(member))) for member in waiting]
         step = MembersStep(learning.update, waiting[0].session.mesh, [member.session.config.seed for member in waiting])
-        train_together(runs, step, [member.session.workdir for member in waiting])
+        validation = MembersValidation(learning.evaluation, waiting[0].session.mesh, len(waiting))
+        train_together(runs, step, validation, [member.session.workdir for member in waiting])
 
 
 def _checkpoints(member: Member) -> Checkpoints:

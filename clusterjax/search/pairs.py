@@ -51,21 +51,26 @@ class PairedMaps:
         return places[inside], coarse[inside], fine[inside]
 
     def score(
-        self, observers: Mapping[str, Callable[[Float[np.ndarray, "n y x band"]], np.ndarray]]
+        self,
+        observe: Callable[[Float[np.ndarray, "n y x band"]], Mapping[str, np.ndarray]],
+        *,
+        show_progress: bool = True,
     ) -> dict[str, ProbabilityMap]:
-        """The scores that each observer gives the windows (fine bands first), as maps on the coarse map's grid."""
+        """The scores (n,) that ``observe`` gives the windows (fine bands first) by the observers' names, as maps on the
+        coarse map's grid."""
         places, coarse, fine = self.starts()
         if not len(places):
             raise InputError("the two maps have no window in common; they must show the same sky")
-        scores = {name: np.full(self.grid.shape, np.nan) for name in observers}
-        for begin in tqdm(range(0, len(places), _PART), desc="scoring pairs of windows", unit="part"):
+        scores: dict[str, np.ndarray] = {}
+        begins = range(0, len(places), _PART)
+        for begin in tqdm(begins, desc="scoring pairs of windows", unit="part", disable=not show_progress):
             part = slice(begin, begin + _PART)
             windows = np.stack(
                 [np.concatenate([_cut(self.fine, f, self.size), _cut(self.coarse, c, self.size)], axis=-1)
                  for f, c in zip(fine[part].tolist(), coarse[part].tolist(), strict=True)]
             )  # fmt: skip
-            for name, observer in observers.items():
-                scores[name][tuple(places[part].T)] = observer(windows)
+            for name, values in observe(windows).items():
+                scores.setdefault(name, np.full(self.grid.shape, np.nan))[tuple(places[part].T)] = values
         wcs = self.grid.wcs(self.coarse.wcs)
         return {
             name: ProbabilityMap(

@@ -95,7 +95,8 @@ def train(run: TrainingRun, workdir, *, show_progress: bool = True) -> Progress:
     ):
         while step < last_step and not run.progress.finished:
             step = train_epoch(run, step, writer, signals, stops, bar)
-            validate(run, step, writer, bar)
+            metrics, _ = evaluate(run.eval_step, run.state, run.validation, run.mesh)
+            conclude_epoch(run, metrics, step, writer, bar)
             signum = stops.signal_after(step, signals.received, ask=True)
             if signum is not None and not run.progress.finished:
                 run.checkpoints.wait()
@@ -187,9 +188,8 @@ def log_step(
     bar.set_postfix_str(f"epoch {epoch:.1f}/{run.config.num_epochs} loss {values['loss']:.3f}", refresh=False)
 
 
-def validate(run: TrainingRun, step: int, writer: MetricWriter, bar: tqdm) -> None:
-    """Validation at the end of an epoch, the early stop's book-keeping, and the epoch's checkpoint."""
-    metrics, _ = evaluate(run.eval_step, run.state, run.validation, run.mesh)
+def conclude_epoch(run: TrainingRun, metrics: dict[str, float], step: int, writer: MetricWriter, bar: tqdm) -> None:
+    """What follows from an epoch's validation: the early stop's book-keeping, and the epoch's checkpoint."""
     progress, patience = run.progress, run.config.early_stop_patience
     progress.epoch = step // run.steps_per_epoch
     writer.write(step, "validation", epoch=float(progress.epoch), **metrics)

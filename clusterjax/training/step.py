@@ -184,19 +184,24 @@ def make_dense_predict(graphdef: nnx.GraphDef, plan: DensePlan):
     return predict_map
 
 
-def make_eval_step(graphdef: nnx.GraphDef, mesh: Mesh, transform: Callable[[Images], Images] | None = None):
-    """Build ``(params, model_state, metrics, batch) -> (metrics, scores (batch, class))``; metrics accumulate."""
-    everywhere, split = replicated(mesh), split_along_batch(mesh)
+def make_evaluation(graphdef: nnx.GraphDef, transform: Callable[[Images], Images] | None = None):
+    """Build ``(params, model_state, metrics, batch) -> (metrics, scores (batch, class))``, traceable, not yet compiled;
+    metrics accumulate."""
 
-    @functools.partial(
-        jax.jit,
-        in_shardings=(None, None, everywhere, split),  # parameters may be split over the devices
-        out_shardings=(everywhere, everywhere),
-    )
-    def eval_step(params, model_state, metrics: EpochMetrics, batch: Batch):
+    def evaluation(params, model_state, metrics: EpochMetrics, batch: Batch):
         images = batch["image"] if transform is None else transform(batch["image"])
         logits, _ = forward(graphdef, params, model_state, images)
         outputs = example_outputs(logits, batch["label"], batch["valid"])
         return metrics.merge(EpochMetrics.single_from_model_output(**outputs)), jax.nn.softmax(logits)
 
-    return eval_step
+    return evaluation
+
+
+def make_eval_step(graphdef: nnx.GraphDef, mesh: Mesh, transform: Callable[[Images], Images] | None = None):
+    """:func:`make_evaluation`'s, compiled."""
+    everywhere, split = replicated(mesh), split_along_batch(mesh)
+    return jax.jit(
+        make_evaluation(graphdef, transform),
+        in_shardings=(None, None, everywhere, split),  # parameters may be split over the devices
+        out_shardings=(everywhere, everywhere),
+    )

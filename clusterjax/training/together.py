@@ -1,4 +1,4 @@
-"""Several runs that differ in their seeds or data, trained at once: each of their steps is one program.
+"""Several runs that differ in their seeds or data, trained and validated at once: each of their steps is one program.
 
 Each run is what :func:`clusterjax.training.loop.train` would make of it alone, to float rounding: it has its own
 batches, seed, learning rate, early stop, checkpoints and metrics. One that is finished waits for the others.
@@ -6,8 +6,9 @@ batches, seed, learning rate, early stop, checkpoints and metrics. One that is f
 
 import contextlib
 import dataclasses
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,8 @@ from clusterjax.training.agreement import Stops
 from clusterjax.training.ensemble import member_of, stack_trees
 from clusterjax.training.evaluate import STEP_FIELDS
 from clusterjax.training.interruption import CatchSignals, Interrupted
-from clusterjax.training.loop import TrainingRun, epoch_rates, log_step, training_bar, validate
+from clusterjax.training.loop import TrainingRun, conclude_epoch, epoch_rates, log_step, training_bar
+from clusterjax.training.metrics import EpochMetrics
 from clusterjax.training.optim import with_learning_rate
 from clusterjax.training.state import TrainState
 from clusterjax.training.step import Update
@@ -33,26 +35,38 @@ def _make_keys(seeds: Sequence[int], sharding: NamedSharding) -> jax.Array:
     return jax.jit(lambda: jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32)), out_shardings=sharding)()
 
 
+def _over_runs(program: Callable, mesh: Mesh, number: int) -> tuple[Callable, NamedSharding, NamedSharding]:
+    """(what ``program`` does for one run, for ``number`` at once; where its arrays lie, and the batches'). Arrays have
+    a first axis of the runs.
+
+    Where the devices of one process can share the runs evenly, each has its own; else all share each batch.
+    """
+    program = jax.vmap(program)
+    if number % mesh.size == 0 and jax.process_count() == 1:
+        members = PartitionSpec(DATA_AXIS)
+        own = NamedSharding(mesh, members)
+        # Not check_vma: runs have nothing in common, and loops that begin with a constant would be refused.
+        return jax.shard_map(program, mesh=mesh, in_specs=members, out_specs=members, check_vma=False), own, own
+    return program, replicated(mesh), NamedSharding(mesh, PartitionSpec(None, DATA_AXIS))
+
+
+def _stack_batches(batches: Sequence[dict[str, np.ndarray]], sharding: NamedSharding) -> dict[str, jax.Array]:
+    return {
+        name: jax.make_array_from_process_local_data(sharding, np.stack([batch[name] for batch in batches]))
+        for name in STEP_FIELDS
+    }
+
+
 class MembersStep:
     """``(states, batches, active) -> (states, scalars)`` of runs with ``seeds``, one program; arrays have a first axis
-    of the runs. Runs that are not active stay as they are. The states that go in are donated.
-
-    Where the devices of one process can share the runs evenly, each trains its own; else all share each batch.
-    """
+    of the runs. Runs that are not active stay as they are. The states that go in are donated."""
 
     def __init__(self, update: Update, mesh: Mesh, seeds: Sequence[int]):
         def advance(key, state, batch, active):
             new, scalars = update(key, state, batch)
             return jax.tree.map(lambda ours, theirs: jnp.where(active, ours, theirs), new, state), scalars
 
-        program = jax.vmap(advance)
-        if len(seeds) % mesh.size == 0 and jax.process_count() == 1:
-            members = PartitionSpec(DATA_AXIS)
-            program = jax.shard_map(program, mesh=mesh, in_specs=members, out_specs=members)
-            self.state_sharding = self.batch_sharding = NamedSharding(mesh, members)
-        else:
-            self.state_sharding = replicated(mesh)
-            self.batch_sharding = NamedSharding(mesh, PartitionSpec(None, DATA_AXIS))
+        program, self.state_sharding, self.batch_sharding = _over_runs(advance, mesh, len(seeds))
         self._keys = _make_keys(seeds, self.state_sharding)
         self._program = jax.jit(
             program,
@@ -64,23 +78,64 @@ class MembersStep:
     def __call__(
         self, states: TrainState, batches: Sequence[dict[str, np.ndarray]], active: np.ndarray
     ) -> tuple[TrainState, PyTree]:
-        stacked = {
-            name: jax.make_array_from_process_local_data(
-                self.batch_sharding, np.stack([batch[name] for batch in batches])
-            )
-            for name in STEP_FIELDS
-        }
+        stacked = _stack_batches(batches, self.batch_sharding)
         return self._program(self._keys, states, stacked, put(active, self.state_sharding))
 
     def stack(self, states: Sequence[TrainState]) -> TrainState:
         return jax.device_put(stack_trees(states), self.state_sharding)
 
 
+class MembersValidation:
+    """``(states, splits) -> [{'loss', 'accuracy'}, ...]`` of ``number`` runs, one program: each run's of its own split,
+    as :func:`clusterjax.training.evaluate.evaluate` has it of one. A split that several have is read once.
+
+    ``evaluation`` is that of :func:`clusterjax.training.step.make_evaluation`.
+    """
+
+    def __init__(self, evaluation: Callable, mesh: Mesh, number: int):
+        def add(params, model_state, metrics, batch):
+            return evaluation(params, model_state, metrics, batch)[0]
+
+        program, self._sharding, self._batch_sharding = _over_runs(add, mesh, number)
+        own = self._sharding
+        self._program = jax.jit(program, in_shardings=(own, own, own, self._batch_sharding), out_shardings=own)
+
+    def __call__(
+        self, states: Sequence[TrainState], splits: Sequence[Iterable[dict[str, np.ndarray]]]
+    ) -> list[dict[str, float]]:
+        params, model_state = (
+            jax.device_put(stack_trees([getattr(state, name) for state in states]), self._sharding)
+            for name in ("params", "model_state")
+        )
+        metrics = jax.device_put(stack_trees([EpochMetrics.empty()] * len(states)), self._sharding)
+        for batches in side_by_side(splits):
+            metrics = self._program(params, model_state, metrics, _stack_batches(batches, self._batch_sharding))
+        found = [member_of(metrics, i).compute() for i in range(len(states))]
+        return [{name: float(value) for name, value in each.items()} for each in found]
+
+
+def side_by_side(splits: Sequence[Iterable[dict[str, np.ndarray]]]) -> Iterable[list[dict[str, np.ndarray]]]:
+    """A batch of each split at a time; of one that has ended, a batch without a valid example."""
+    own = {id(split): split for split in splits}
+    for batches in itertools.zip_longest(*own.values()):
+        some = next(batch for batch in batches if batch is not None)
+        nothing = some | {"valid": np.zeros_like(some["valid"])}
+        found = {key: nothing if batch is None else batch for key, batch in zip(own, batches, strict=True)}
+        yield [found[id(split)] for split in splits]
+
+
 def train_together(
-    runs: Sequence[TrainingRun], step: MembersStep, workdirs: Sequence, *, show_progress: bool = True
+    runs: Sequence[TrainingRun],
+    step: MembersStep,
+    validation: Callable[[Sequence[TrainState], Sequence[Iterable]], list[dict[str, float]]],
+    workdirs: Sequence,
+    *,
+    show_progress: bool = True,
 ) -> None:
     """Train all runs to their last epoch or early stop, each as :func:`clusterjax.training.loop.train` does, which also
-    says how it is interrupted and goes on. A kill may leave runs at different steps: those behind catch up first."""
+    says how it is interrupted and goes on. A kill may leave runs at different steps: those behind catch up first.
+
+    ``validation`` is a :class:`MembersValidation` of as many runs."""
     size = runs[0].config.global_batch_size
     steps = [run.resume() for run in runs]
     last_step = runs[0].config.num_epochs * runs[0].steps_per_epoch
@@ -97,8 +152,9 @@ def train_together(
             end = (min(steps[i] for i in unfinished) // steps_per_epoch + 1) * steps_per_epoch
             epoch = _Epoch(runs, steps, [i for i in unfinished if steps[i] < end], end, writers, bar)
             epoch.train(step, signals, stops)
+            metrics = validation([run.state for run in runs], [run.validation for run in runs])
             for i in epoch.members:
-                validate(runs[i], end, writers[i], bar)
+                conclude_epoch(runs[i], metrics[i], end, writers[i], bar)
             signum = stops.signal_after(end, signals.received, ask=True)
             if signum is not None and not all(run.progress.finished for run in runs):
                 _stop(runs, signum, end)

@@ -133,6 +133,8 @@ def test_built_by_another_program_while_this_one_waited(splits, tmp_path, monkey
     source = waiting.as_data_source("train")
     assert len(source) == len(splits["train"])
     np.testing.assert_array_equal(source[3]["image"], splits["train"][3]["image"])
+    read, written = (json.dumps(dict(each.info.metadata)["band_statistics"]) for each in (waiting, other))
+    assert read == written
 
 
 def test_content_does_not_depend_on_the_number_of_processes(builder, splits, tmp_path, monkeypatch):

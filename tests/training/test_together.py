@@ -7,13 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from clusterjax.config import OptimConfig, TrainingConfig
+from clusterjax.config import AugmentConfig, OptimConfig, TrainingConfig
+from clusterjax.data.device_augment import make_train_transform
+from clusterjax.data.preprocess import Preprocess
+from clusterjax.data.statistics import fit_band_statistics
 from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.interruption import Interrupted
 from clusterjax.training.loop import TrainingRun, train
 from clusterjax.training.schedules import Plateau
-from clusterjax.training.step import compile_update, make_update, with_seed
-from clusterjax.training.together import MembersStep, train_together
+from clusterjax.training.step import compile_update, make_evaluation, make_update, with_seed
+from clusterjax.training.together import MembersStep, MembersValidation, side_by_side, train_together
 from clusterjax.training.writer import read_metrics
 
 STEPS_PER_EPOCH = 4
@@ -27,8 +30,12 @@ class Members:
         self.setups = [make_setup(devices, optim=OptimConfig(name="sgd"), seed=seed) for seed in range(num)]
         first = self.setups[0]
         self.mesh = first.mesh
-        self.update = make_update(first.graphdef, first.tx)
+        # As jobs train: normalised (with a loop for the median) and augmented within the program.
+        preprocess = Preprocess((0, 1), fit_band_statistics(make_batches().take(1)[0]["image"], ("a", "b")))
+        prepare = make_train_transform(preprocess, AugmentConfig())
+        self.update = make_update(first.graphdef, first.tx, prepare=prepare)
         self.compiled = compile_update(self.update, self.mesh)
+        self.shared = make_batches().take(2)
         self.config = TrainingConfig(global_batch_size=32, **{"log_every_steps": 2, "num_epochs": 2, **config})
 
     def run(self, seed, checkpoints):
@@ -38,9 +45,9 @@ class Members:
         return TrainingRun(
             state=jax.tree.map(jnp.copy, setup.state),
             train_step=with_seed(self.compiled, self.mesh, seed),
-            eval_step=lambda *inputs: self.setups[0].eval_step(*inputs),
+            eval_step=self.setups[0].eval_step,
             batches=batches,
-            validation=self.make_batches().take(2),
+            validation=self.split(seed),
             schedule=lambda steps: 1e-2 / (1 + steps),
             plateau=Plateau.from_config(OptimConfig(plateau_patience=1), 1e-2),
             steps_per_epoch=STEPS_PER_EPOCH,
@@ -50,6 +57,16 @@ class Members:
             about={},
         )
 
+    def split(self, seed):
+        """One for the first two runs; others have another, with a batch more and a padded one."""
+        if seed < 2:
+            return self.shared
+        batches = self.make_batches()
+        batches.next = 50
+        split = batches.take(3)
+        split[-1] = split[-1] | {"valid": np.arange(len(split[-1]["valid"])) < 5}
+        return split
+
     def alone(self, seed):
         folder = self.path / f"alone_{seed}"
         with Checkpoints(folder / "checkpoints") as checkpoints:
@@ -57,14 +74,16 @@ class Members:
             train(run, folder, show_progress=False)
         return run, folder
 
-    def together(self, change=lambda runs: None):
+    def together(self, change=lambda runs: None, validation=None):
         folders = [self.path / f"member_{seed}" for seed in range(self.num)]
         step = MembersStep(self.update, self.mesh, range(self.num))
         checkpoints = [Checkpoints(folder / "checkpoints") for folder in folders]
         runs = [self.run(seed, each) for seed, each in enumerate(checkpoints)]
         change(runs)
+        if validation is None:
+            validation = MembersValidation(make_evaluation(self.setups[0].graphdef), self.mesh, self.num)
         try:
-            train_together(runs, step, folders, show_progress=False)
+            train_together(runs, step, validation, folders, show_progress=False)
         finally:
             for each in checkpoints:
                 each.__exit__(None, None, None)
@@ -93,22 +112,28 @@ def test_a_member_is_its_lone_run(tmp_path, make_setup, make_batches, num, devic
     assert len(set(losses)) == len(losses)
 
 
-def test_one_stops_early_and_the_others_go_on(tmp_path, make_setup, make_batches, monkeypatch):
+def test_a_split_that_several_have_is_read_once():
+    class Split(list):
+        read = 0
+
+        def __iter__(self):
+            self.read += 1
+            return super().__iter__()
+
+    one = {"image": np.zeros((4, 8, 8, 2), np.float32), "label": np.zeros(4, np.int32), "valid": np.ones(4, bool)}
+    shared, other = Split([one, one]), Split([one])
+    batches = list(side_by_side([shared, other, shared]))
+    assert (shared.read, other.read) == (1, 1)
+    assert [[int(batch["valid"].sum()) for batch in each] for each in batches] == [[4, 4, 4], [4, 0, 4]]
+
+
+def test_one_stops_early_and_the_others_go_on(tmp_path, make_setup, make_batches):
     members = Members(
         tmp_path, make_setup, make_batches, num=2, devices=jax.devices()[:1], num_epochs=3, early_stop_patience=1
     )
-    losses = {0: [0.5, 0.6], 1: [0.5, 0.4, 0.3]}
-    of_run = {}
-    monkeypatch.setattr(
-        "clusterjax.training.loop.evaluate",
-        lambda step, *_: ({"loss": losses[of_run[id(step)]].pop(0), "accuracy": 0.5}, {}),
-    )
-
-    def mark(runs):
-        for seed, run in enumerate(runs):
-            of_run[id(run.eval_step)] = seed
-
-    runs, _ = members.together(mark)
+    losses = iter([(0.5, 0.5), (0.6, 0.4), (0.1, 0.3)])  # what becomes of one that has stopped does not matter
+    runs, _ = members.together(validation=lambda *_: [{"loss": loss, "accuracy": 0.5} for loss in next(losses)])
+    assert [run.progress.best_loss for run in runs] == [0.5, 0.3]
     assert [run.progress.epoch for run in runs] == [2, 3]
     assert [int(run.state.step) for run in runs] == [2 * STEPS_PER_EPOCH, 3 * STEPS_PER_EPOCH]
 
