@@ -47,9 +47,12 @@ def test_each_member_is_the_network_by_itself(setups, make_batches, monkeypatch,
 
 @pytest.mark.parametrize(
     ("platform", "num_members", "num_devices", "expected"),
-    [("cpu", 2, 8, True), ("gpu", 10, 1, True), ("gpu", 8, 8, False), ("gpu", 16, 8, False), ("gpu", 10, 8, True)]
-    + [("tpu", 10, 1, False), ("tpu", 8, 8, False)],
-)
+    [
+        ("cpu", 2, 8, True),
+        ("gpu", 10, 1, True), ("gpu", 8, 8, False), ("gpu", 16, 8, False), ("gpu", 10, 8, True),
+        ("tpu", 10, 1, False), ("tpu", 8, 8, False),
+    ],
+)  # fmt: skip
 def test_who_takes_turns(monkeypatch, platform, num_members, num_devices, expected):
     monkeypatch.setattr(ensemble.jax, "default_backend", lambda: platform)
     assert ensemble.one_by_one(num_members, num_devices) == expected
