@@ -1,8 +1,9 @@
 """PyTorch's side of ``models.py`` and ``scan.py``: builds a network once asked, then times it whenever told to. Not run
 by hand.
 
-Reads one JSON command a line: {"build": ...}, {"map": ...} (for a scan), {"parameters": true}, {"peak_bytes": true}
-(of a GPU's memory since it was asked last) or {"time": "forward", "train" or "scan", "steps": n}; answers with one.
+Reads one JSON command a line: {"build": ...}, {"map": ...} (for a scan), {"parameters": true}, {"processor": true},
+{"peak_bytes": true} (of a GPU's memory since it was asked last) or {"time": "forward", "train" or "scan", "steps": n};
+answers with one.
 """
 
 import contextlib
@@ -173,6 +174,8 @@ if __name__ == "__main__":
             answer: object = torch.__version__
         elif "map" in command:
             answer = timed.make_map(**command["map"])
+        elif "processor" in command:  # seconds of all its cores so far
+            answer = time.process_time()
         elif "parameters" in command:
             answer = sum(parameter.numel() for parameter in timed.model.parameters())
         elif "peak_bytes" in command:

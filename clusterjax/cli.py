@@ -160,7 +160,6 @@ def help_text() -> str:
     return "\n".join(
         [
             "clusterjax finds clusters of galaxies in sky surveys.",
-            "",
             "usage: clusterjax COMMAND [OPTIONS]",
             "",
             *lines,
