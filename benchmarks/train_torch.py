@@ -146,7 +146,7 @@ class Loop:
         return time.perf_counter()
 
     def run(self, steps: int, warm: int) -> tuple[float, float]:
-        """(images a second, CPU seconds an image). Metrics are fetched every tenth step, ten steps late: nothing waits."""
+        """(images a second, CPU seconds an image). Metrics are fetched every tenth step, ten steps late."""
         waiting, history = None, []
         started, cpu = self.wait(), time.process_time()
         for number in range(steps):
