@@ -62,7 +62,7 @@ def make_data_card(config: ExperimentConfig, builder) -> DatasetCard:
     )  # fmt: skip
     leak = metadata.get("leak_check")
     return DatasetCard(
-        description=f"{builder.info.description.strip()}{part}",
+        description=_about(builder) + part,
         counts=count_types(types),
         positions=positions,
         units=metadata.get("units", ""),
@@ -73,6 +73,14 @@ def make_data_card(config: ExperimentConfig, builder) -> DatasetCard:
         augmented=_augmented(train[0]["image"], config.augment),
         natural_colour=metadata.get("input_kind") == "images",
     )
+
+
+def _about(builder) -> str:
+    """Of the builder's description the first paragraph, and that of its config; the rest is how to build it."""
+    first, *others = builder.info.description.strip().split("\n\n")
+    kind = getattr(builder.builder_config, "name", "").partition("-")[0].capitalize()
+    own = next((text for text in others if kind and text.startswith(f"{kind}:")), "")
+    return f"{first} {own}".strip().replace("`", "")
 
 
 def _spread(source: Source) -> np.ndarray:
