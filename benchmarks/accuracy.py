@@ -4,13 +4,23 @@
 
 Trains the config once a seed (each in a workdir of its own; a run that is there is used), evaluates on the same test
 draws beside the classical observer (aperture count or matched filter), then scans simulated maps with both.
+
+    python benchmarks/accuracy.py --config configs/search_ir.py --padded --maps 0 --processes 3 --json padded.json
+
+is of the same network, cutouts and recipe with zeros at the borders, as fast scans cannot have them. On an accelerator
+whose memory several small networks share, ``--processes`` trains so many seeds side by side (with the environment's
+``XLA_PYTHON_CLIENT_PREALLOCATE=false``).
 """
 
 import argparse
+import concurrent.futures
 import importlib.util
 import json
+import multiprocessing
 import pathlib
+import time
 
+import jax
 import numpy as np
 from astropy.table import Table, vstack
 
@@ -39,6 +49,9 @@ def main() -> None:
     parser.add_argument("--config", default="configs/alexnet_ir.py")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--first_seed", type=int, default=0)
+    parser.add_argument("--padded", action="store_true", help="the config's network with padding")
+    parser.add_argument("--processes", type=int, default=1, help="seeds at once, each in a process of its own")
+    parser.add_argument("--json", type=pathlib.Path, default=None, help="the figures of each seed go there too")
     parser.add_argument("--maps", type=int, default=4)
     parser.add_argument("--map_size", type=int, default=None, help="pixels a side; None: the config's")
     parser.add_argument("--cluster_boost", type=float, default=None)
@@ -47,26 +60,56 @@ def main() -> None:
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/accuracy"))
     args = parser.parse_args()
 
+    workdirs = [args.workdir / f"{make_config(args).name}_{args.first_seed + index}" for index in range(args.seeds)]
+    if args.processes > 1:
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(args.processes, mp_context=context) as executor:
+            runs = list(executor.map(train_and_evaluate, [args] * args.seeds, range(args.seeds), workdirs))
+    else:
+        runs = [train_and_evaluate(args, index, workdir) for index, workdir in enumerate(workdirs)]
+    rows = [read_table(workdir / "evaluation" / "headline.ecsv")[:2] for workdir in workdirs]
+    figures = {}
+    for index, name in enumerate(("network", rows[0]["observer"][1])):
+        values = figures[name] = {figure: [float(row[figure][index]) for row in rows] for figure in FIGURES}
+        print(f"{name:16s}" + "  ".join(f"{figure} {_mean_and_spread(numbers)}" for figure, numbers in values.items()))
+    if args.json:
+        about = {"config": args.config, "padded": args.padded, "first_seed": args.first_seed, "runs": runs}
+        args.json.write_text(json.dumps(about | {"figures": figures}, indent=2) + "\n")
+    if args.maps:
+        scan_maps(args, make_config(args), workdirs)
+
+
+def make_config(args, seed: int | None = None) -> ExperimentConfig:
+    """The config that is asked for; with its own seed if none is given."""
     path, _, variant = args.config.partition(":")
     spec = importlib.util.spec_from_file_location("config", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    config = module.get_config(variant)
+    config.seed = config.seed if seed is None else seed
+    config.data.data_dir = args.data_dir or config.data.data_dir
+    config.evaluation.ceilings = False  # no figure of here
+    if args.padded:
+        if "padding" not in config.model.kwargs:
+            raise SystemExit(f"{args.config} has padding as it is")
+        del config.model.kwargs["padding"]
+        config.name += "_padded"
+    return config
 
-    workdirs, rows = [], []
-    for seed in range(args.first_seed, args.first_seed + args.seeds):
-        config = module.get_config(variant)
-        config.seed = seed
-        config.data.data_dir = args.data_dir or config.data.data_dir
-        workdir = args.workdir / f"{config.name}_{seed}"
-        jobs.run("train", config, workdir=workdir)
-        jobs.run("evaluate", config, workdir=workdir)
-        workdirs.append(workdir)
-        rows.append(read_table(workdir / "evaluation" / "headline.ecsv")[:2])
-    for index, name in enumerate(("network", rows[0]["observer"][1])):
-        values = {figure: [float(row[figure][index]) for row in rows] for figure in FIGURES}
-        print(f"{name:16s}" + "  ".join(f"{figure} {_mean_and_spread(numbers)}" for figure, numbers in values.items()))
-    if args.maps:
-        scan_maps(args, module.get_config(variant), workdirs)
+
+def train_and_evaluate(args, index: int, workdir: pathlib.Path) -> dict:
+    """What one seed took, and on what."""
+    config = make_config(args, args.first_seed + index)
+    start = time.perf_counter()
+    jobs.run("train", config, workdir=workdir)
+    trained = time.perf_counter()
+    jobs.run("evaluate", config, workdir=workdir)
+    return {
+        "seed": config.seed,
+        "device": jax.devices()[0].device_kind,
+        "training_seconds": round(trained - start, 1),
+        "evaluation_seconds": round(time.perf_counter() - trained, 1),
+    }
 
 
 def _mean_and_spread(numbers: list[float]) -> str:

@@ -36,6 +36,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--data", default="runs/datasets")
     options = parser.parse_args()
+    # Of a batch size, all runs are the same programs
+    jax.config.update(
+        "jax_compilation_cache_dir", str(pathlib.Path(options.data).resolve().parent / "compilation_cache")
+    )
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     print(f"{'batch':>6} {'rule':>12} {'rate':>8} {'validation loss':>18} {'AUC':>16}")
     for batch in options.batches:
         rules = RULES if batch != options.batches[0] else {"the same": 0.0}

@@ -1,8 +1,8 @@
 """PyTorch's side of ``models.py`` and ``scan.py``: builds a network once asked, then times it whenever told to. Not run
 by hand.
 
-Reads one JSON command a line: {"build": ...}, {"map": ...} (for a scan), {"parameters": true} or {"time": "forward",
-"train" or "scan", "repeats": n}; answers with one.
+Reads one JSON command a line: {"build": ...}, {"map": ...} (for a scan), {"parameters": true}, {"peak_bytes": true}
+(of a GPU's memory since it was asked last) or {"time": "forward", "train" or "scan", "steps": n}; answers with one.
 """
 
 import contextlib
@@ -12,11 +12,16 @@ import time
 
 import torch
 
-for op in ("nms", "qnms"):  # of torchvision's compiled operations, which are not needed; declared twice, it refuses
-    with contextlib.suppress(RuntimeError):
-        torch.library.define(f"torchvision::{op}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-import timm  # noqa: E402
-import torchvision  # noqa: E402
+try:
+    import torchvision
+except RuntimeError:  # not built for this torch: its compiled operations, which are not needed, are to be declared
+    for op in ("nms", "qnms"):
+        with contextlib.suppress(RuntimeError):
+            torch.library.define(f"torchvision::{op}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    for name in [name for name in sys.modules if name.startswith("torchvision")]:
+        del sys.modules[name]
+    import torchvision
+import timm
 
 # Our name -> (library, its name).
 NETWORKS = {
@@ -76,7 +81,7 @@ class Timed:
         size: int,
         batch_size: int,
         *,
-        compile: bool,
+        compile: str | None,
         bfloat16: bool,
         num_threads: int,
         num_bands: int = 3,
@@ -85,6 +90,8 @@ class Timed:
         hidden: list[int] | None = None,
     ):
         torch.set_num_threads(num_threads)
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")  # as XLA's own choice on a GPU
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.size, self.batch_size = size, batch_size
         library, theirs = NETWORKS.get(name, ("plain", name))
@@ -100,7 +107,7 @@ class Timed:
             model = torchvision.models.get_model(theirs, num_classes=2, **extra)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-4)
-        self.call = torch.compile(self.model) if compile else self.model
+        self.call = torch.compile(self.model, mode=compile) if compile else self.model
         self.images = torch.randn(batch_size, num_bands, size, size, device=self.device).to(
             memory_format=torch.channels_last
         )
@@ -138,16 +145,24 @@ class Timed:
         loss.backward()
         self.optimizer.step()
 
-    def time(self, what: str, repeats: int) -> list[float]:
+    def time(self, what: str, steps: int) -> float:
+        """Seconds a step, in a row."""
         self.model.train(what == "train")
-        seconds = []
-        for _ in range(repeats):
-            started = time.perf_counter()
+        started = time.perf_counter()
+        for _ in range(steps):
             getattr(self, what)()
-            if self.device == "cuda":
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - started)
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        seconds = (time.perf_counter() - started) / steps
+        torch.cuda.empty_cache()  # the other sides use the same memory
         return seconds
+
+    def peak_bytes(self) -> int:
+        if self.device != "cuda":
+            return 0
+        peak = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        return peak
 
 
 if __name__ == "__main__":
@@ -160,6 +175,8 @@ if __name__ == "__main__":
             answer = timed.make_map(**command["map"])
         elif "parameters" in command:
             answer = sum(parameter.numel() for parameter in timed.model.parameters())
+        elif "peak_bytes" in command:
+            answer = timed.peak_bytes()
         else:
-            answer = timed.time(command["time"], command["repeats"])
+            answer = timed.time(command["time"], command["steps"])
         print(json.dumps(answer), flush=True)

@@ -115,14 +115,14 @@ def make_torch(args, batch_size: int):
         batch_size=batch_size,
         num_bands=2,
         padding=args.padding,
-        compile=False,
+        compile=None,
         bfloat16=args.dtype == "bfloat16",
         num_threads=len(os.sched_getaffinity(0)),
         pool=args.pool,
         hidden=args.hidden,
     )
     torch.ask({"map": {"num_windows": number, "stride": args.stride, "noise": _NOISE_NMGY}})
-    return torch, lambda: number / torch.time("scan", 1)[0]
+    return torch, lambda: number / torch.time("scan", 1)
 
 
 def main() -> None:

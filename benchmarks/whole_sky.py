@@ -20,7 +20,7 @@ from flax import nnx
 
 from clusterjax.jobs.scanning import PIECE_BYTES
 from clusterjax.models import create_model
-from clusterjax.models.cpu_kernels import plain_kernels
+from clusterjax.models.operations import count_cost
 from clusterjax.models.sliding import evaluate_dense, plan_dense
 
 SURVEYS = {  # pixels of a band, bands
@@ -50,10 +50,9 @@ def dense_program(model: str, *, window: int, stride: int, num_bands: int, dtype
 
 
 def operations_per_pixel(score, side: int, covered: int, num_bands: int) -> float:
-    """Of one pixel of the map: multiplications and additions, as XLA counts them before it optimises."""
+    """Of one pixel of the map: multiplications and additions, of convolutions and matrix products."""
     piece = jax.ShapeDtypeStruct((1, side, side, num_bands), jnp.float32)
-    with plain_kernels():
-        return jax.jit(score).lower(piece).cost_analysis()["flops"] / covered**2
+    return count_cost(score, piece).operations / covered**2
 
 
 def processor_seconds_per_pixel(score, side: int, covered: int, num_bands: int, repeats: int) -> float:

@@ -18,7 +18,7 @@ MODULES = {
     "networks": "clusterjax.networks",
     "completion": "clusterjax.completion",
 }
-TAKE_PATHS = ("compare", "fuse", "inject", "scan", "vet")  # runs, maps, verdicts; the others an experiment
+TAKE_PATHS = ("compare", "fuse", "inject", "merge", "scan", "vet")  # runs, maps, verdicts; the others an experiment
 # Of each command: what it does, then examples.
 COMMANDS = {
     "all": (
@@ -77,6 +77,10 @@ COMMANDS = {
     "fuse": (
         "Scores of two runs, of the same cutouts, as one.",
         "clusterjax fuse runs/fusion/infrared runs/fusion/microwave",
+    ),
+    "merge": (
+        "Candidates of two scans of one sky, in other bands or by other networks, each once.",
+        "clusterjax merge runs/alexnet_ir runs/alexnet_mw",
     ),
     "models": ("Lists the networks.", "clusterjax models", "clusterjax models resnet18 vit_b16"),
     "pretrained": (

@@ -22,7 +22,7 @@ _clusterjax() {
     case "$COMP_CWORD,${COMP_WORDS[1]}" in
         1,*) files= ;;
         *,configs | *,completion | *,networks) before="${COMP_WORDS[1]}" ;;&
-        *,compare | *,fuse | *,scan) words="{options}" ;;
+        *,compare | *,fuse | *,merge | *,scan) words="{options}" ;;
         *) words="{options}"; [ "$COMP_CWORD" -ne 2 ] || words+=" {configs}" ;;
     esac
     case "$before" in

@@ -290,6 +290,8 @@ class SearchConfig:
     threshold: float = 0.9  # score of a candidate
     min_separation_arcmin: float = 1.5
     smoothing_pixels: float | None = None  # sigma of the Gaussian over the log-odds; None: a sixteenth of the window
+    # Further sigmas, at which larger or smaller objects stand out more; the threshold is that of the same significance
+    further_smoothings_pixels: tuple[float, ...] = ()
     match_radius_arcmin: float = 1.5  # or half of theta500 where it is known and larger, to twice this
     # The simulated map
     map_size: int = 2048  # pixels a side: 2.75" each in the infrared, 0.5' in the microwave

@@ -217,6 +217,9 @@ def _hidden(address: str) -> str:
 
 
 def _check_search(search: SearchConfig) -> None:
+    for smoothing in search.further_smoothings_pixels:
+        if not smoothing >= 0:
+            raise InputError(f"config.search.further_smoothings_pixels has {smoothing!r}; each must be 0 or above")
     for name in search.outputs:
         if name not in OUTPUTS:
             raise InputError(f"config.search.outputs has {name!r}; use any of {', '.join(map(repr, OUTPUTS))}")

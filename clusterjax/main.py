@@ -19,11 +19,11 @@ from clusterjax.errors import InputError
 
 JOBS = (
     "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "inject", "export",
-    "pack", "cross_validate", "vet", "compare", "fuse",
+    "pack", "cross_validate", "vet", "compare", "fuse", "merge",
 )  # fmt: skip
 
 # Jobs of several finished runs, and where their results go
-_OF_RUNS = {"compare": "runs/comparison", "fuse": "runs/fused"}
+_OF_RUNS = {"compare": "runs/comparison", "fuse": "runs/fused", "merge": "runs/merged"}
 
 
 class _DictParser(flags.ArgumentParser):
@@ -51,9 +51,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _JOB = flags.DEFINE_enum(
     "job", "all", JOBS,
-    "What to do; all does the others but the last seven in turn and skips what is done. "
+    "What to do; all does the others but the last eight in turn and skips what is done. "
     "vet FILE FILE ...: verdicts on a scan's candidates. compare RUN RUN ...: of finished runs; "
-    "fuse RUN RUN ...: one of their scores, on the same cutouts.",
+    "fuse RUN RUN ...: one of their scores, on the same cutouts; merge RUN RUN ...: one of their scans' candidates.",
 )  # fmt: skip
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results go. Default: runs/<the config's name>.")
 _CHECKPOINT = flags.DEFINE_string(
@@ -137,7 +137,7 @@ def main(argv: Sequence[str]) -> None:
         raise InputError("--coordinator, --num_hosts and --host_index need --distributed")
     if _JOB.value in _OF_RUNS:
         workdir = _OF_RUNS[_JOB.value] if _WORKDIR.value is None else _WORKDIR.value
-        of_runs = {"compare": jobs.compare, "fuse": jobs.fuse}[_JOB.value]
+        of_runs = {"compare": jobs.compare, "fuse": jobs.fuse, "merge": jobs.merge}[_JOB.value]
         hosts.on_first_host(lambda: of_runs([pathlib.Path(folder) for folder in argv[1:]], pathlib.Path(workdir)))
         return
     if _JOB.value == "vet":

@@ -140,7 +140,7 @@ _KWARGS_AT_64_PX = {
     # 64 tokens of 8 px instead of 16 of 16 px.
     "vit_tiny": {"patch_size": 8, "image_size": 64, "drop_path": 0.1},
 }
-_INPUT_SIZES = {"inception_v3": 96}
+INPUT_SIZES = {"inception_v3": 96}  # where 64 px are too few
 _FIT_FOR_32_PX = ("baseline", "cnn_mlp")  # others get the middle of a microwave cutout enlarged
 
 
@@ -157,7 +157,7 @@ def any_network(
     name = name or "cnn_mlp"
     config = from_scratch(f"{name}_{wavelength}", ModelConfig(name, dict(_KWARGS_AT_64_PX.get(name, {}))))
     enlarged = config.data.centre_pixels == 32 and name not in _FIT_FOR_32_PX
-    config.data.input_size = _INPUT_SIZES.get(name, 64 if enlarged else None)
+    config.data.input_size = INPUT_SIZES.get(name, 64 if enlarged else None)
     changes = {
         "smoke": shrink_to_smoke,
         "reference": use_reference_recipe,
@@ -244,11 +244,16 @@ def use_kosiba_settings(config: ExperimentConfig) -> None:
         raise InputError(f"Kosiba et al. (2020) trained {' and '.join(_KOSIBA)}, not {config.model.name!r}")
     optim, batch_size, _ = _KOSIBA[config.model.name]
     config.optim = dataclasses.replace(optim)
-    config.augment = AugmentConfig(rotation_deg=180.0, flip=False, shift_fraction=4 / 356, scale=1.3)
+    config.augment = kosiba_augmentation()
     config.training.global_batch_size = batch_size
     config.training.balanced_batches = True
     config.training.early_stop_patience = None
     set_iterations(config)
+
+
+def kosiba_augmentation() -> AugmentConfig:
+    """Kosiba et al. (2020): any angle, 4 of 356 pixels, a scale from 1 / 1.3 to 1.3."""
+    return AugmentConfig(rotation_deg=180.0, flip=False, shift_fraction=4 / 356, scale=1.3)
 
 
 def published_iterations(model: str) -> int:

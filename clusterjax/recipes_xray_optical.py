@@ -2,8 +2,19 @@
 
 from collections.abc import Callable
 
-from clusterjax.config import XRAY_FRACTIONS, AugmentConfig, DataConfig, ExperimentConfig, ModelConfig, OptimConfig
-from clusterjax.recipes import set_iterations, use_kosiba_settings
+from clusterjax.config import (
+    XRAY_FRACTIONS,
+    AugmentConfig,
+    DataConfig,
+    ExperimentConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainingConfig,
+    apply_variant,
+)
+from clusterjax.recipes import INPUT_SIZES, fine_tune, kosiba_augmentation, set_iterations, use_kosiba_settings
+
+_SMALL_PIXELS = 64
 
 
 def xray_optical(name: str, model: ModelConfig) -> ExperimentConfig:
@@ -11,17 +22,46 @@ def xray_optical(name: str, model: ModelConfig) -> ExperimentConfig:
 
     The test split is larger than theirs of 170: accuracies are good to a hundredth.
     """
-    config = ExperimentConfig(
-        name=name,
-        data=DataConfig(
-            builder="xray_optical_cutouts", num_train=1_233, num_validation=304, num_test=1_000,
-            simulated_size=356, object_fractions=dict(XRAY_FRACTIONS), stretch="linear", subtract_median=False,
-        ),
-        model=model,
-    )  # fmt: skip
+    config = ExperimentConfig(name=name, data=_candidates(), model=model)
     use_kosiba_settings(config)
     config.training.eval_batch_size = 64
     return config
+
+
+def _candidates() -> DataConfig:
+    return DataConfig(
+        builder="xray_optical_cutouts", num_train=1_233, num_validation=304, num_test=1_000,
+        simulated_size=356, object_fractions=dict(XRAY_FRACTIONS), stretch="linear", subtract_median=False,
+    )  # fmt: skip
+
+
+def any_xray_optical(variant: str) -> ExperimentConfig:
+    """The config of the variant NAME, or NAME-smoke, -finetune, -xray, ..., of any network; else cnn_mlp's.
+
+    The pictures, the augmentation and the balanced batches of Kosiba et al. (2020), at 128 px; settings of our own.
+    """
+    name, _, change = variant.partition("-")
+    if name == "smoke":
+        name, change = "", "smoke"
+    name = name or "cnn_mlp"
+    config = ExperimentConfig(f"{name}_xray_optical", data=_candidates(), model=ModelConfig(name))
+    config.data.image_size = 128
+    config.augment = kosiba_augmentation()
+    config.lr_range.multiplier = 3.0
+    config.optim = OptimConfig(schedule="cosine", warmup_epochs=1.0)
+    config.training = TrainingConfig(
+        num_epochs=20, global_batch_size=16, eval_batch_size=64, balanced_batches=True, early_stop_patience=None
+    )
+    kept = ("xray", "optical", "no_augmentation", "five_class")
+    changes = {"smoke": _any_smoke, "finetune": fine_tune, **{key: XRAY_OPTICAL_VARIANTS[key] for key in kept}}
+    return apply_variant(config, change, changes)
+
+
+def _any_smoke(config: ExperimentConfig) -> None:
+    _xray_smoke(config)
+    config.data.image_size = None
+    config.data.input_size = INPUT_SIZES.get(config.model.name, _SMALL_PIXELS)
+    config.optim.learning_rate = 1e-3  # too few for a range test
 
 
 def _xray_experts(config: ExperimentConfig) -> None:
@@ -69,11 +109,13 @@ def use_small_pictures(config: ExperimentConfig) -> None:
     """For two cores: pictures of 64 px (6.6" each) from the start, and Adam in place of 153 000 small steps.
 
     The samples, the augmentation and the balanced batches stay those of Kosiba et al. (2020). Rate and length were
-    chosen by the validation split.
+    chosen by the validation split, for CN and for MobileNet from scratch.
     """
-    config.data.image_size, config.data.input_size = 64, None
-    config.optim = OptimConfig(name="adam", learning_rate=1e-3, schedule="cosine", warmup_epochs=0.25)
-    config.training.num_epochs = 6
+    config.data.image_size, config.data.input_size = _SMALL_PIXELS, None
+    is_custom = config.model.name == "kosiba_cn"
+    rate = 1e-3 if is_custom else 3e-3
+    config.optim = OptimConfig(name="adam", learning_rate=rate, schedule="cosine", warmup_epochs=0.25)
+    config.training.num_epochs = 6 if is_custom else 12
     config.training.global_batch_size = 16
 
 

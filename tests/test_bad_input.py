@@ -141,6 +141,14 @@ def test_batch_that_the_devices_cannot_share(trained_config, tmp_path):
         jobs.run("train", trained_config, workdir=tmp_path)
 
 
+def test_parts_of_a_batch_are_told_before_the_data_are_built(trained_config, tmp_path):
+    trained_config.data.data_dir = str(tmp_path / "data")
+    trained_config.training.global_batch_size, trained_config.training.accumulate_steps = 32, 3
+    with pytest.raises(InputError, match=r"8 devices times config.training.accumulate_steps=3; use a multiple of 24"):
+        jobs.run("train", trained_config, workdir=tmp_path / "run")
+    assert not (tmp_path / "data").exists()
+
+
 def test_workdir_of_another_run(finished_run, trained_config):
     trained_config.optim.decay_per_epoch = 0.5
     with pytest.raises(InputError, match=r"another config \(optim.decay_per_epoch differ\)"):

@@ -76,6 +76,23 @@ def test_xray_optical_variants_are_those_of_the_paper(name, batch_size, steps):
     assert (get_config("small").data.image_size, get_config("small").augment) == (64, config.augment)
 
 
+@pytest.mark.parametrize("name", ["vgg19", "inception_v3"])
+def test_the_papers_other_networks_see_the_same_candidates(name):
+    """Kosiba et al. (2020), section 4: the same samples, augmentation and balanced batches."""
+    theirs = load(CONFIGS[0].parent / "cn_xray_optical.py").get_config()
+    get_config = load(CONFIGS[0].parent / "networks_xray_optical.py").get_config
+    config = get_config(name)
+    assert config.model.name == name
+    assert (config.augment, config.training.balanced_batches) == (theirs.augment, True)
+    assert dataclasses.replace(config.data, image_size=None) == theirs.data
+    assert get_config(f"{name}-five_class").data.binary is False
+    assert get_config(f"{name}-xray").data.bands == ("xray",)
+    for variant in ("smoke", "finetune", "xray", "optical", "no_augmentation", "five_class"):
+        validate(get_config(f"{name}-{variant}"))
+    with pytest.raises(InputError, match="no variant 'volunteers'"):
+        get_config(f"{name}-volunteers")
+
+
 def test_paper_variant_is_the_reference_system():
     """Fomicheva (2025): AlexNet for 224 px with VGG's head of 4096, Adam at the range test's rate, batch 64."""
     config = load(next(path for path in CONFIGS if path.stem == "alexnet_ir")).get_config("paper")

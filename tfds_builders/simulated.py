@@ -17,14 +17,15 @@ from clusterjax.simulation.cutout import POSITIVE_TYPE
 from clusterjax.simulation.knobs import XRAY_CLUSTERS
 from clusterjax.simulation.skies import Sky, simulation_of
 from tfds_builders.generation import CarefulBuild, absl_errors_only, generate_in_parallel, ordered_key
-from tfds_builders.leak_check import Levels, note_leak
+from tfds_builders.leak_check import Levels, describe_levels, note_leak
 from tfds_builders.on_beam import Work
 from tfds_builders.sharing import Share
 from tfds_builders.simulated_example import SPLITS, simulate_example, simulate_without_sources
 from tfds_builders.sky_features import sky_features
 
 LABELS = ("other", POSITIVE_TYPE)
-_SAMPLE = 1024  # of a split, evenly spaced: 4 million pixels a band
+_SAMPLE = 1024  # training examples whose pixels statistics are of, evenly spaced: 4 million pixels a band
+_CHECKED = 65_536  # examples of a split that the check for leaks takes at most
 _OBJECTS = (POSITIVE_TYPE, *XRAY_CLUSTERS)
 
 
@@ -133,7 +134,7 @@ class SimulatedCutouts(CarefulBuild):
                 len(simulation.bands),
                 classes=config.classes,
                 object_types=config.sky.object_types,
-                measurements=simulation.measurements,
+                measurements=simulation.measurements + simulation.levels,
                 dtype=simulation.dtype,
             ),
             supervised_keys=("image", "label"),
@@ -165,35 +166,44 @@ class SimulatedCutouts(CarefulBuild):
         config = self.builder_config
         count = getattr(config, f"num_{split}")
         labels = self.change_labels(split)
-        chosen, sample = self._sample(split), []
         for index, example in enumerate(self._examples(split)):
-            if index in chosen:
-                sample.append(example)
+            self._note(split, index, example)
             yield ordered_key(index, count), config.labelled(example, labels, index)
-        self._note(split, sample)
+        self._note_end(split)
 
-    def _sample(self, split: str) -> range:
-        """Numbers of the examples that statistics and the check for leaks are of."""
+    def _evenly_spaced(self, split: str, most: int) -> range:
+        """Numbers of ``most`` examples of a split, or fewer."""
         count = getattr(self.builder_config, f"num_{split}")
-        return range(0, count, -(-count // _SAMPLE)) if split != "validation" else range(0)
+        return range(0, count, max(-(-count // most), 1))
 
-    def _note(self, split: str, sample: list[dict]) -> None:
+    def _is_noted(self, split: str, index: int) -> tuple[bool, bool]:
+        """Whether an example's pixels count in the statistics, and whether the check for leaks takes it."""
+        return (
+            split == "train" and index in self._evenly_spaced(split, _SAMPLE),
+            split != "validation" and index in self._evenly_spaced(split, _CHECKED),
+        )
+
+    def _note(self, split: str, index: int, example: dict) -> None:
+        in_statistics, checked = self._is_noted(split, index)
+        if index == 0 and split == "train":
+            self._images: list[np.ndarray] = []
+            self._levels: dict[str, Levels] = {"train": [], "test": []}
+        if in_statistics:
+            self._images.append(example["image"])
+        if checked:
+            names = ("ra_deg", "dec_deg", *simulation_of(self.builder_config.sky).levels)
+            self._levels[split].append(([example[name] for name in names], example["object_type"] in _OBJECTS))
+
+    def _note_end(self, split: str) -> None:
         """Statistics of the training split; what gives labels away, once the test split is there too."""
-        if not sample:
-            return
-        images = np.stack([example["image"] for example in sample])
+        config, metadata = self.builder_config, self.info.metadata
         if split == "train":
-            self._levels: dict[str, Levels] = {}
-            bands = self.info.metadata["bands"]
-            step = max(self.builder_config.stored_size**2 // 64**2, 1)  # of large cutouts, evenly spaced pixels
+            images, self._images = np.stack(self._images), []
+            step = max(config.stored_size**2 // 64**2, 1)  # of large cutouts, evenly spaced pixels
             pixels = images.reshape(len(images), -1, images.shape[-1])[:, ::step]
-            self.info.metadata["band_statistics"] = fit_band_statistics(pixels, bands).to_dict()
-        # Position alone: depth is the same everywhere, and a sky drawn for one cutout has no level but its object's.
-        self._levels[split] = [
-            ([example["ra_deg"], example["dec_deg"]], example["object_type"] in _OBJECTS) for example in sample
-        ]
+            metadata["band_statistics"] = fit_band_statistics(pixels, metadata["bands"]).to_dict()
         if split == "test":
-            note_leak(self.info.metadata, self._levels, "right ascension and declination")
+            note_leak(metadata, self._levels, describe_levels(simulation_of(config.sky).levels))
 
     def beam_work(self) -> list[Work]:
         config = self.builder_config
@@ -210,8 +220,11 @@ class SimulatedCutouts(CarefulBuild):
         names = self.info.features["object_type"].names
         for split in SPLITS:
             source = open_source(self, split)
-            sample = [source[index] for index in self._sample(split)]
-            self._note(split, [row | {"object_type": names[row["object_type"]]} for row in sample])
+            for index in range(len(source)):
+                if any(self._is_noted(split, index)):
+                    example = source[index]
+                    self._note(split, index, example | {"object_type": names[example["object_type"]]})
+            self._note_end(split)
 
     def _examples(self, split: str) -> Iterator[dict]:
         return generate_in_parallel(

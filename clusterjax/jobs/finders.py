@@ -44,6 +44,7 @@ def network_finder(network: Network, config: ExperimentConfig, mesh) -> Finder:
         lowest_threshold=min(config.inject.lowest_threshold, search.threshold),
         min_separation_arcmin=search.min_separation_arcmin,
         smoothing_pixels=search.smoothing_pixels,
+        further_smoothings=search.further_smoothings_pixels,
     )
 
 
@@ -62,18 +63,19 @@ def filter_finder(
     searched = sky_map.valid & footprint.contains(*sky_map.pixel_to_sky(rows, columns))
     to_uk = np.float32(uk_per_unit(sky_map.units))
     tells_sources = sky_map.bands == survey_of(knobs).bands
-    snr = config.inject.matched_filter_snr
+    limit = config.inject.matched_filter_snr
 
     def score(other: SkyMap) -> ProbabilityMap:
         other = dataclasses.replace(other, data=other.data * to_uk)
-        seen = searched & source_free(knobs, other) if tells_sources else searched
-        return ProbabilityMap.from_log_odds(np.where(seen, filter_in_zones(find, other), np.nan), other)
+        snr = filter_in_zones(find, other)
+        seen = searched & source_free(knobs, other, find, snr) if tells_sources else searched
+        return ProbabilityMap.from_log_odds(np.where(seen, snr, np.nan), other)
 
     return Finder(
         FILTER,
         score,
-        threshold=float(logistic(np.array(snr))),
-        lowest_threshold=float(logistic(np.array(min(_LOWEST_SNR, snr)))),
+        threshold=float(logistic(np.array(limit))),
+        lowest_threshold=float(logistic(np.array(min(_LOWEST_SNR, limit)))),
         min_separation_arcmin=config.search.min_separation_arcmin,
         smoothing_pixels=0.0,
     )

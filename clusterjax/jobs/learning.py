@@ -14,7 +14,8 @@ from clu import parameter_overview
 from clusterjax import hosts
 from clusterjax.config import ExperimentConfig, TrainingConfig
 from clusterjax.data.device_augment import make_train_transform
-from clusterjax.data.loader import keep_if_small, make_eval_loader, make_train_loader
+from clusterjax.data.kept import keep_if_small
+from clusterjax.data.loader import make_eval_loader, make_train_loader
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.experiment import DatasetFacts, Network, create_network, dataset_facts, make_builder
@@ -109,18 +110,11 @@ def evaluation_batches(config: ExperimentConfig, source):
 
 def set_up(session: Session) -> Learning:
     """The data, a fresh network, and the update that it learns by. Raises InputError for batches that do not fit."""
-    config, builder = session.config, build(session)
+    config, training = session.config, session.config.training
+    _check_batches(training, session.mesh.size)  # a data set takes longer to build than a mistake should to be told
+    builder = build(session)
     facts = dataset_facts(config, builder)
     source = keep_if_small(open_source(builder, "train"), config.data)
-    training, num_devices = config.training, session.mesh.size
-    parts = num_devices * training.accumulate_steps
-    check_divisible("config.training.global_batch_size", training.global_batch_size, num_devices)
-    if training.global_batch_size % parts:
-        raise InputError(
-            f"config.training.global_batch_size={training.global_batch_size} is not divisible by {num_devices} devices "
-            f"times config.training.accumulate_steps={training.accumulate_steps}; use a multiple of {parts}"
-        )
-    check_divisible("config.training.eval_batch_size", training.eval_batch_size, num_devices)
     if len(source) < training.global_batch_size:
         raise InputError(
             f"config.training.global_batch_size={training.global_batch_size} is more than the {len(source)} training "
@@ -146,6 +140,18 @@ def set_up(session: Session) -> Learning:
         source,
         open_source(builder, "validation"),
     )
+
+
+def _check_batches(training: TrainingConfig, num_devices: int) -> None:
+    """Raise InputError unless the devices share a batch, and the parts that it is taken in, evenly."""
+    check_divisible("config.training.global_batch_size", training.global_batch_size, num_devices)
+    parts = num_devices * training.accumulate_steps
+    if training.global_batch_size % parts:
+        raise InputError(
+            f"config.training.global_batch_size={training.global_batch_size} is not divisible by {num_devices} devices "
+            f"times config.training.accumulate_steps={training.accumulate_steps}; use a multiple of {parts}"
+        )
+    check_divisible("config.training.eval_batch_size", training.eval_batch_size, num_devices)
 
 
 def _class_weights(training: TrainingConfig, class_names: Sequence[str]) -> list[float] | None:

@@ -65,7 +65,7 @@ def member_session(session: Session, index: int, rate: float | None = None, *, f
 
 
 def train_members(members: Sequence[Member], learning: Learning, rate: float) -> None:
-    """Train those that are not finished: as one program, or on a CPU one after another (``training.ensemble``)."""
+    """Train those that are not finished: as one program or one after another (``training.ensemble``)."""
 
     def prepare() -> None:
         for member in members:
@@ -74,8 +74,9 @@ def train_members(members: Sequence[Member], learning: Learning, rate: float) ->
 
     hosts.on_first_host(prepare)
     waiting = [member for member in members if not is_trained(member.session)]
-    if waiting:
-        hosts.on_first_host(lambda: keep_provenance(waiting[0].session.workdir.parents[1]))
+    if not waiting:
+        return
+    hosts.on_first_host(lambda: keep_provenance(waiting[0].session.workdir.parents[1]))
     # Of equal length, so that members keep step; what an epoch leaves over begins the next.
     epoch_size = min(len(learning.source if member.source is None else member.source) for member in members)
 
@@ -85,8 +86,8 @@ def train_members(members: Sequence[Member], learning: Learning, rate: float) ->
         parts = {"source": member.source, "validation": member.validation}
         return make_run(session, learning, network, rate, checkpoints, **parts, epoch_size=epoch_size)
 
-    training = waiting[0].session.config.training if waiting else None
-    if training is None or one_by_one() or training.shard_parameters or training.batch_norm == "device":
+    training, mesh = waiting[0].session.config.training, waiting[0].session.mesh
+    if one_by_one(len(waiting), mesh.size) or training.shard_parameters or training.batch_norm == "device":
         for member in waiting:
             say(f"{member.session.config.name} ({member.session.workdir.name} of 0 to {len(members) - 1})")
             with _checkpoints(member) as checkpoints:
@@ -94,8 +95,8 @@ def train_members(members: Sequence[Member], learning: Learning, rate: float) ->
         return
     with contextlib.ExitStack() as stack:
         runs = [make(member, stack.enter_context(_checkpoints(member))) for member in waiting]
-        step = MembersStep(learning.update, waiting[0].session.mesh, [member.session.config.seed for member in waiting])
-        validation = MembersValidation(learning.evaluation, waiting[0].session.mesh, len(waiting))
+        step = MembersStep(learning.update, mesh, [member.session.config.seed for member in waiting])
+        validation = MembersValidation(learning.evaluation, mesh, len(waiting))
         train_together(runs, step, validation, [member.session.workdir for member in waiting])
 
 

@@ -29,6 +29,7 @@ from clusterjax.report.survey import score_map_png
 from clusterjax.search.detect import find_detections
 from clusterjax.search.export import write_candidates
 from clusterjax.search.match import completeness_curve, completeness_in_bins, match_detections, match_radii, summarise
+from clusterjax.search.scales import find_at_scales
 from clusterjax.search.tiles import TILE_PIXELS
 from clusterjax.simulation.knobs import MicrowaveSky
 from clusterjax.simulation.microwave.bands import survey_of
@@ -275,8 +276,9 @@ def _detect_and_match(
     options = {
         "min_separation_arcmin": search.min_separation_arcmin,
         "smoothing_pixels": search.smoothing_pixels,
+        "further_smoothings": search.further_smoothings_pixels,
     }
-    detections = find_detections(probability_map, threshold=search.threshold, **options)
+    detections = find_at_scales(probability_map, threshold=search.threshold, **options)
     if calibration is not None:
         column = Column(
             calibration.positive(np.asarray(detections["score"])).astype(np.float32),
@@ -300,7 +302,7 @@ def _detect_and_match(
     summary = {**summarise(matching, probability_map), **qualities}
     if simulated:
         massive = np.asarray(sources["m500c_msun"]) >= COMPLETE_ABOVE_MSUN
-        lowest = find_detections(probability_map, threshold=min(_LOWEST_THRESHOLD, search.threshold), **options)
+        lowest = find_at_scales(probability_map, threshold=min(_LOWEST_THRESHOLD, search.threshold), **options)
         matching_options = {"radius_arcmin": radii, "probability_map": probability_map, "complete_for": massive}
         curve = completeness_curve(lowest, sources, **matching_options)
         write_table(folder / "completeness_curve", curve)

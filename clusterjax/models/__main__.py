@@ -12,7 +12,7 @@ from flax import nnx
 
 from clusterjax.errors import InputError
 from clusterjax.models import create_model, model_names
-from clusterjax.models.cpu_kernels import plain_kernels
+from clusterjax.models.operations import count_cost
 from clusterjax.models.registry import model_entry
 
 
@@ -28,11 +28,9 @@ def describe(name: str) -> dict:
         return merged(image)
 
     image = jax.ShapeDtypeStruct((1, entry.input_size, entry.input_size, 3), jnp.float32)
-    with plain_kernels():
-        cost = jax.jit(call).lower(params, rest, image).cost_analysis()
     return {
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
-        "operations": cost["flops"],
+        "operations": count_cost(call, params, rest, image).operations,
         "input_size": entry.input_size,
         "head": entry.head,
         "paper": entry.paper,

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from clusterjax.errors import InputError
-from clusterjax.models import cpu_kernels, sliding
+from clusterjax.models import kernels, sliding
 
 # He et al. 2015: keeps the variance through ReLU layers.
 he_normal = nnx.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
@@ -57,9 +57,7 @@ def conv(
 
 
 def dense(num_in: int, num_out: int, *, kernel_init: Callable = he_normal, dtype, rngs: nnx.Rngs) -> nnx.Linear:
-    return nnx.Linear(
-        num_in, num_out, kernel_init=kernel_init, dot_general=cpu_kernels.dot_general, dtype=dtype, rngs=rngs
-    )
+    return nnx.Linear(num_in, num_out, kernel_init=kernel_init, dot_general=kernels.dot_general, dtype=dtype, rngs=rngs)
 
 
 def batch_norm(num_features: int, *, epsilon: float = 1e-5, dtype, rngs: nnx.Rngs) -> nnx.BatchNorm:
@@ -77,7 +75,7 @@ def max_pool(
     """
     around = padding if isinstance(padding, str) else ((padding, padding),) * 2
     x = sliding.before_layer(x, stride, around)
-    return cpu_kernels.max_pool(x, size, stride, around)
+    return kernels.max_pool(x, size, stride, around)
 
 
 def average_pool(

@@ -24,7 +24,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from clusterjax.errors import InputError
-from clusterjax.models import cpu_kernels
+from clusterjax.models import kernels
 from clusterjax.models.lattice import DensePlan, Lattice
 
 
@@ -146,13 +146,13 @@ def before_layer(x, stride: int, padding: str | Sequence[tuple[int, int]]):
 
 
 def convolve(image, kernel, strides, padding, **kwargs):
-    """:func:`clusterjax.models.cpu_kernels.convolve`, taking part in a dense evaluation."""
+    """:func:`clusterjax.models.kernels.convolve`, taking part in a dense evaluation."""
     a_pass = _current.get()
     if a_pass is not None:
         if isinstance(padding, str):
             padding = jax.lax.padtype_to_pads(image.shape[1:3], kernel.shape[:2], strides, padding)
         image = a_pass.before_layer(image, strides[0], padding)
-    output = cpu_kernels.convolve(image, kernel, strides, padding, **kwargs)
+    output = kernels.convolve(image, kernel, strides, padding, **kwargs)
     if isinstance(a_pass, _Measuring):
         a_pass.count(kernel, output)
     return output

@@ -36,6 +36,8 @@ UCDS = {
     "extent_minor_arcmin": "phys.angSize.sminAxis",
     "extent_angle_deg": "pos.posAng",
     "flags": "meta.code",
+    "smoothing_pixels": "instr.pixel",
+    "found_in": "meta.dataset",
     "source_index": "meta.record",
     "separation_arcmin": "pos.angDistance",
     "status": "meta.code.status",

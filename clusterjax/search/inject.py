@@ -16,9 +16,8 @@ from tqdm import tqdm
 
 from clusterjax.errors import InputError
 from clusterjax.odds import log_odds
-from clusterjax.search.candidates import characterise
-from clusterjax.search.detect import find_detections
 from clusterjax.search.match import match_radii
+from clusterjax.search.scales import characterise_at_scales, find_at_scales
 from clusterjax.sky.catalogues import pairs_within, positions
 from clusterjax.sky.fits import read_fits_table, write_fits_table
 from clusterjax.sky.geometry import unit_vectors
@@ -59,14 +58,16 @@ class Finder:
     lowest_threshold: float | int
     min_separation_arcmin: float | int
     smoothing_pixels: float | int | None = None
+    further_smoothings: Sequence[float | int] = ()
 
     def detect(self, probability_map: ProbabilityMap, *, threshold: float | int | None = None) -> Table:
         """Detections down to ``threshold``, by default the lowest."""
-        return find_detections(
+        return find_at_scales(
             probability_map,
             threshold=self.lowest_threshold if threshold is None else threshold,
             min_separation_arcmin=self.min_separation_arcmin,
             smoothing_pixels=self.smoothing_pixels,
+            further_smoothings=self.further_smoothings,
         )
 
 
@@ -186,7 +187,9 @@ def measure(finder: Finder, injected: SkyMap, clusters: Table, footprint: Probab
     detections = finder.detect(probability_map)
     row = _highest_within(detections, clusters)
     matched = row >= 0
-    qualities, _ = characterise(detections[row[matched]], probability_map, smoothing_pixels=finder.smoothing_pixels)
+    qualities, _ = characterise_at_scales(
+        detections[row[matched]], probability_map, smoothing_pixels=finder.smoothing_pixels
+    )
     separation = _separations(detections, clusters, row)
     values = {name: np.full(len(clusters), np.nan) for name, kind, _, _ in _MEASURED if kind is not bool}
     values["log_odds"][matched] = qualities["log_odds"]

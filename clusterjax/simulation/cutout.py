@@ -22,3 +22,6 @@ class Cutout:
     centre_x_pixels: float
     own_sources: int = 0  # microwave: point sources that belong to the object, painted or not
     measurements: Mapping[str, float] = field(default_factory=dict)  # what else is known of it
+    # Of the sky that it was put into, without itself: median level of each band, and depth where it varies. NaN where
+    # a piece of sky is the object.
+    levels: Mapping[str, float] = field(default_factory=dict)

@@ -40,6 +40,7 @@ class Simulation:
     measurements: tuple[str, ...] = ()  # what a cutout has besides redshift and mass
     class_of: Mapping[str, str] | None = None  # object type -> class, where several types are one
     band_scales_arcsec: tuple[float, ...] = ()  # of each band, where they differ
+    levels: tuple[str, ...] = ()  # what a cutout knows of the sky that its object was put into
 
 
 def simulation_of(sky: Sky) -> Simulation:
@@ -52,6 +53,7 @@ def simulation_of(sky: Sky) -> Simulation:
             simulate_cutout=microwave_cutouts.simulate_cutout,
             simulate_map=microwave_maps.simulate_map,
             inject_clusters=functools.partial(painting.inject_clusters, with_radio=True),
+            levels=microwave_cutouts.levels_of(sky),
         )
     if isinstance(sky, XrayOpticalSky):
         return Simulation(
@@ -63,6 +65,7 @@ def simulation_of(sky: Sky) -> Simulation:
             dtype=xray_optical_cutouts.dtype_of(tuple(sky.channels)),
             measurements=xray_optical_cutouts.MEASUREMENTS,
             class_of=XRAY_CLASS_OF,
+            levels=xray_optical_cutouts.LEVELS,
         )
     if isinstance(sky, JointSky):
         infrared, microwave = simulation_of(sky.infrared), simulation_of(sky.microwave)
@@ -73,6 +76,7 @@ def simulation_of(sky: Sky) -> Simulation:
             simulate_cutout=joint_cutouts.simulate_cutout,
             simulate_map=None,  # there are two: joint.maps
             band_scales_arcsec=tuple(one.pixel_scale_arcsec for one in (infrared, microwave) for _ in one.bands),
+            levels=joint_cutouts.levels_of(sky),
         )
     return Simulation(
         bands=psf.BANDS,
@@ -81,4 +85,5 @@ def simulation_of(sky: Sky) -> Simulation:
         simulate_cutout=infrared_cutouts.simulate_cutout,
         simulate_map=infrared_maps.simulate_map,
         inject_clusters=injection.inject_clusters,
+        levels=infrared_cutouts.LEVELS,
     )

@@ -94,7 +94,7 @@ def train(run: TrainingRun, workdir, *, show_progress: bool = True) -> Progress:
         training_bar(last_step * size, step * size, show_progress) as bar,
     ):
         while step < last_step and not run.progress.finished:
-            step = _train_epoch(run, step, writer, signals, stops, bar)
+            step = train_epoch(run, step, writer, signals, stops, bar)
             metrics, _ = evaluate(run.eval_step, run.state, run.validation, run.mesh)
             conclude_epoch(run, metrics, step, writer, bar)
             signum = stops.signal_after(step, signals.received, ask=True)
@@ -130,7 +130,7 @@ def epoch_rates(run: TrainingRun, end: int) -> tuple[np.ndarray, np.ndarray]:
     return rates if run.progress.plateau is None else rates * run.progress.plateau["scale"], backbone_rates
 
 
-def _train_epoch(
+def train_epoch(
     run: TrainingRun, step: int, writer: MetricWriter, signals: CatchSignals, stops: Stops, bar: tqdm
 ) -> int:
     """Train to the end of the epoch that ``step`` is in. Returns the step reached."""

@@ -10,8 +10,8 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterjax.models import cpu_kernels, cpu_weight_gradient, create_model
-from clusterjax.models.cpu_kernels import plain_kernels
+from clusterjax.models import cpu_weight_gradient, create_model, kernels
+from clusterjax.models.kernels import plain_kernels
 from clusterjax.models.layers import conv, dense, max_pool
 
 
@@ -111,7 +111,7 @@ def test_each_kernel_is_reached():
     assert count() == 1  # the stem
     with plain_kernels():
         assert count() == 27
-    assert not cpu_kernels._plain_everywhere
+    assert not kernels._plain_everywhere
 
 
 @pytest.mark.parametrize(

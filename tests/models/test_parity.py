@@ -16,7 +16,7 @@ from flax import nnx
 from sklearn.datasets import load_sample_images
 
 from clusterjax.models import create_model, layers, vit
-from clusterjax.models.cpu_kernels import plain_kernels
+from clusterjax.models.kernels import plain_kernels
 from clusterjax.models.pretrained import convert, flatten_names, read_weights
 from clusterjax.models.pretrained.convert import _LEAVES, _map_name, _transpose
 from clusterjax.models.registry import model_entry

@@ -30,7 +30,8 @@ def test_build_leaves_a_data_card(tmp_path):
         "One cutout, augmented",
         "quarter turns",
         "shift fraction",
-        "Alone, right ascension and declination tell the label",
+        "Alone, right ascension, declination and the median level (f090, f150, f220) of the sky that the object was "
+        "put into, without it, tell the label",
     ):
         assert words in page or words.replace("'", "&#39;") in page
     assert "data.survey" not in page  # how it is built is for its README

@@ -1,5 +1,6 @@
 """The simulated data set as it is built and read: content, splits, reproducibility, and failures that leave nothing."""
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -116,12 +117,23 @@ def test_built_once(builder, monkeypatch):
     assert len(again.as_data_source("test")) == 30
 
 
-def test_built_by_another_since_this_one_was_made(tmp_path):
-    late, other = (make_builder(data_config(tmp_path), InfraredSky()) for _ in range(2))
-    other.download_and_prepare()
-    late.download_and_prepare()
-    assert len(late.as_data_source("test")) == 30
-    read, written = (json.dumps(dict(each.info.metadata)["band_statistics"]) for each in (late, other))
+def test_built_by_another_program_while_this_one_waited(splits, tmp_path, monkeypatch):
+    waiting, other = (make_builder(data_config(tmp_path), InfraredSky()) for _ in range(2))
+    locked = generation._locked
+
+    @contextlib.contextmanager
+    def lock_that_another_holds_at_first(folder):
+        monkeypatch.setattr(generation, "_locked", locked)
+        other.download_and_prepare()
+        with locked(folder):
+            yield
+
+    monkeypatch.setattr(generation, "_locked", lock_that_another_holds_at_first)
+    waiting.download_and_prepare()
+    source = waiting.as_data_source("train")
+    assert len(source) == len(splits["train"])
+    np.testing.assert_array_equal(source[3]["image"], splits["train"][3]["image"])
+    read, written = (json.dumps(dict(each.info.metadata)["band_statistics"]) for each in (waiting, other))
     assert read == written
 
 

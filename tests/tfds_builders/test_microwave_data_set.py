@@ -76,7 +76,7 @@ def test_another_pressure_profile_has_another_name(tmp_path):
         num_train=48_000,
         object_fractions=dict(MICROWAVE_FRACTIONS),
     )
-    assert make_builder(config, MicrowaveSky()).info.full_name == "microwave_cutouts/simulated-e0ba47de/1.0.0"
+    assert make_builder(config, MicrowaveSky()).info.full_name == "microwave_cutouts/simulated-e0ba47de/1.1.0"
     battaglia = make_builder(config, MicrowaveSky(profile="battaglia"))
     assert battaglia.builder_config.content()["sky"]["profile"] == "battaglia"
     assert battaglia.info.full_name != make_builder(config, MicrowaveSky()).info.full_name

@@ -34,7 +34,7 @@ def stacked(setups):
 
 @pytest.mark.parametrize("by_turns", [True, False])
 def test_each_member_is_the_network_by_itself(setups, make_batches, monkeypatch, by_turns):
-    monkeypatch.setattr(ensemble, "one_by_one", lambda: by_turns)
+    monkeypatch.setattr(ensemble, "one_by_one", lambda num_members: by_turns)
     predict = make_predict(setups[0].graphdef, lambda images: 2 * images)
     images = jnp.asarray(next(make_batches())["image"])
     scores = jax.jit(make_member_scores(predict, 2))(*stacked(setups), images)
@@ -43,6 +43,19 @@ def test_each_member_is_the_network_by_itself(setups, make_batches, monkeypatch,
     assert np.abs(scores[0] - scores[1]).max() > 1e-3
     alone = make_member_scores(predict)(setups[0].state.params, setups[0].state.model_state, images)
     np.testing.assert_allclose(alone[0], scores[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("platform", "num_members", "num_devices", "expected"),
+    [
+        ("cpu", 2, 8, True),
+        ("gpu", 10, 1, True), ("gpu", 8, 8, False), ("gpu", 16, 8, False), ("gpu", 10, 8, True),
+        ("tpu", 10, 1, False), ("tpu", 8, 8, False),
+    ],
+)  # fmt: skip
+def test_who_takes_turns(monkeypatch, platform, num_members, num_devices, expected):
+    monkeypatch.setattr(ensemble.jax, "default_backend", lambda: platform)
+    assert ensemble.one_by_one(num_members, num_devices) == expected
 
 
 def test_evaluation_is_that_of_the_mean_score(setups, make_batches):

@@ -1,5 +1,9 @@
 """The loop's own doings: early stop, which checkpoints stay, what is logged, a loss that is no number."""
 
+import itertools
+import os
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -13,9 +17,10 @@ from clusterjax.training.writer import MetricWriter, read_metrics
 
 @pytest.fixture
 def run_loop(make_setup, make_batches, tmp_path):
-    """``run_loop(schedule, losses=..., **config)``; ``losses`` stand in for the validation's, one an epoch."""
+    """``run_loop(schedule, losses=..., **config)``; ``losses`` stand in for the validation's, one an epoch. The run
+    itself is then ``run_loop.last``."""
 
-    def run(schedule, monkeypatch=None, losses=None, **config):
+    def run(schedule, monkeypatch=None, losses=None, folder=tmp_path, **config):
         setup = make_setup()
         if losses is not None:
             results = iter(losses)
@@ -23,8 +28,8 @@ def run_loop(make_setup, make_batches, tmp_path):
                 "clusterjax.training.loop.evaluate",
                 lambda *_: ({"loss": next(results), "accuracy": 0.5}, {}),
             )
-        with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-            loop = TrainingRun(
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            run.last = loop = TrainingRun(
                 state=setup.state,
                 train_step=setup.train_step,
                 eval_step=setup.eval_step,
@@ -37,7 +42,7 @@ def run_loop(make_setup, make_batches, tmp_path):
                 mesh=setup.mesh,
                 about={"note": "kept"},
             )
-            progress = train(loop, tmp_path, show_progress=False)
+            progress = train(loop, folder, show_progress=False)
             return progress, checkpoints.latest_step, checkpoints.best_step, checkpoints.about(checkpoints.best_step)
 
     return run
@@ -96,6 +101,38 @@ def test_what_is_logged(run_loop, tmp_path):
 def test_a_loss_that_is_no_number_ends_it(run_loop):
     with pytest.raises(InputError, match=r"training loss is nan at step \d+ with learning rate inf; lower"):
         run_loop(lambda _: float("inf"), num_epochs=3)
+
+
+class PowerCut(Exception):
+    """Ends the loop between two epochs."""
+
+
+def test_a_clock_that_jumps(run_loop, monkeypatch, tmp_path):
+    """Ten years to and fro at each look, also while it was off: the same weights from the right checkpoint."""
+    config = {"num_epochs": 4, "early_stop_patience": None}
+    run_loop(lambda _: 1e-2, folder=tmp_path / "whole", **config)
+    whole = run_loop.last.state
+    now, jumps = time.time, itertools.cycle((3e8, -3e8, 0.0))
+    monkeypatch.setattr("time.time", lambda: now() + next(jumps))
+    monkeypatch.setattr("time.time_ns", lambda: int(1e9 * (now() + next(jumps))))
+
+    def cut_off(steps):
+        if steps[0] == 8:
+            raise PowerCut
+        return 1e-2
+
+    with pytest.raises(PowerCut):
+        run_loop(cut_off, folder=tmp_path / "cut", **config)
+    checkpoints = sorted((tmp_path / "cut" / "checkpoints").iterdir(), key=lambda path: path.name)
+    assert [path.name for path in checkpoints if path.name.isdigit()] == ["4", "8"]
+    for age, path in enumerate(checkpoints):  # the last one is the oldest
+        for file in (path, *path.rglob("*")):
+            os.utime(file, (1e9 - 1e6 * age,) * 2)
+    run_loop(lambda _: 1e-2, folder=tmp_path / "cut", **config)
+    jax.tree.map(np.testing.assert_array_equal, run_loop.last.state, whole)
+    rows = read_metrics(tmp_path / "cut")
+    assert [row["step"] for row in rows if row["split"] == "train"] == [2, 4, 6, 8, 10, 12, 14, 16]
+    assert all(row["images_per_second"] > 0 for row in rows if row["split"] == "train")
 
 
 def test_rows_of_steps_taken_again_are_dropped(tmp_path):

@@ -20,8 +20,11 @@ DEFAULT = SimulatedConfig(
 class Builder(SimulatedCutouts, tfds.core.GeneratorBasedBuilder):
     """Simulated infrared cutouts in splits that share no sky."""
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES = {"1.1.0": "The unclustered field is thinned so that total counts stay right."}  # noqa: RUF012  (TFDS's interface)
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES = {  # noqa: RUF012  (TFDS's interface)
+        "1.1.0": "The unclustered field is thinned so that total counts stay right.",
+        "1.2.0": "Examples know the level of the sky that their object was put into.",
+    }
     BUILDER_CONFIGS = [DEFAULT]  # noqa: RUF012
 
 

@@ -16,7 +16,8 @@ DEFAULT = SimulatedConfig(
 class Builder(SimulatedCutouts, tfds.core.GeneratorBasedBuilder):
     """Simulated cutouts of both surveys about the same positions, in splits that share no sky."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.1.0": "Examples know the level of the sky that their object was put into."}  # noqa: RUF012  (TFDS's interface)
     BUILDER_CONFIGS = [DEFAULT]  # noqa: RUF012  (TFDS's interface)
 
 

@@ -25,13 +25,16 @@ from clusterjax.simulation.infrared.populations import (
 )
 from clusterjax.simulation.infrared.psf import (
     ARTEFACTS_BRIGHTER_THAN_W1,
+    BANDS,
     PIXEL_SCALE_ARCSEC,
     StarArtefacts,
     add_star_artefacts,
 )
 from clusterjax.simulation.infrared.rendering import draw_psf_scale, pixel_noise, render, source_fluxes
 from clusterjax.simulation.knobs import OBJECT_TYPES, InfraredSky
+from clusterjax.simulation.levels import block_light, median, name_levels
 
+LEVELS = name_levels(BANDS)
 NEGATIVE_FREE_OF_MSUN = 1e14  # no halo above this mass lies in the field of a negative
 _CENTRE_SCATTER_PIXELS = 1.0  # of single objects: a catalogue position is a pixel off
 _GROUP_MASSES_MSUN = (3e13, 1.2e14)
@@ -158,7 +161,7 @@ def simulate_cutout(sky: InfraredSky, object_type: str, rng: np.random.Generator
     positive = object_type == POSITIVE_TYPE
     target = sample_object(rng, sky, object_type, size=size)
     field = sample_field(rng, sky, (size, size), group_mass_max_msun=np.inf if positive else NEGATIVE_FREE_OF_MSUN)
-    image = paint_cutout(rng, sky, field, target.sources, size=size, is_star=object_type == "bright_star")
+    image, level = paint_cutout(rng, sky, field, target.sources, size=size, is_star=object_type == "bright_star")
     return Cutout(
         image=image,
         label=int(positive),
@@ -167,14 +170,19 @@ def simulate_cutout(sky: InfraredSky, object_type: str, rng: np.random.Generator
         m500c_msun=target.m500c_msun,
         centre_y_pixels=float(target.y_pixels),
         centre_x_pixels=float(target.x_pixels),
+        levels=dict(zip(LEVELS, level.tolist(), strict=True)),
     )
 
 
 def paint_cutout(
     rng: np.random.Generator, sky: InfraredSky, field: Field, own: Sources | None, *, size: int, is_star: bool = False
-) -> Float[np.ndarray, "y x band"]:
-    """The image of a field and of the object's ``own`` sources, with noise; ``is_star``: with a bright star's halo."""
-    parts = [field.sources()] if own is None else [own, field.sources()]
+) -> tuple[Float[np.ndarray, "y x band"], Float[np.ndarray, " band"]]:
+    """The image of a field and of the object's ``own`` sources, with noise; ``is_star``: with a bright star's halo.
+
+    With it the field's level, nMgy a pixel: the median of the light of its sources over blocks of the image.
+    """
+    others = field.sources()
+    parts = [others] if own is None else [own, others]
     image = render(join(parts), (size, size), psf_scale=draw_psf_scale(rng, sky))
     stars = join([field.stars, own]) if is_star else field.stars
     if (stars.w1_mag < ARTEFACTS_BRIGHTER_THAN_W1).any():
@@ -182,6 +190,7 @@ def paint_cutout(
     noise = pixel_noise(sky)
     if sky.background_gradient:
         image += _tilt(rng, size)[..., None] * (sky.background_gradient * noise)
-    image -= np.median(image, axis=(0, 1))
+    image -= median(np.moveaxis(image, -1, 0).reshape(len(BANDS), -1))
     image += rng.standard_normal(image.shape, np.float32) * noise.astype(np.float32)
-    return np.asarray(image, np.float32)
+    level = median(block_light(others.y_pixels, others.x_pixels, source_fluxes(others), size))
+    return np.asarray(image, np.float32), level

@@ -60,9 +60,9 @@ def render(
     fy, fx = y - y0, x - x0
     corner = y0 * nx + x0
     index = np.concatenate([corner, corner + 1, corner + nx, corner + nx + 1])
-    weight = np.concatenate([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx])
+    weight = np.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx])
     planes = np.empty((len(BANDS), ny, nx), np.float32)
     for plane, band_flux in zip(planes, flux, strict=True):
-        plane[:] = np.bincount(index, weight * np.tile(band_flux, 4), minlength=ny * nx).reshape(ny, nx)
+        plane[:] = np.bincount(index, (weight * band_flux).ravel(), minlength=ny * nx).reshape(ny, nx)
     convolved = scipy.fft.irfft2(scipy.fft.rfft2(planes) * psf_transform((ny, nx), psf_scale), s=(ny, nx))
     return np.ascontiguousarray(np.moveaxis(convolved[:, pad : pad + shape[0], pad : pad + shape[1]], 0, -1))

@@ -23,7 +23,7 @@ from clusterjax.simulation.microwave.flat_sky import PIXEL_RADIANS, padded_side
 from clusterjax.simulation.microwave.painting import paint_haloes
 from clusterjax.simulation.microwave.profiles import compton_y_transform
 from clusterjax.simulation.microwave.sources import PointSources, sources_in_haloes
-from clusterjax.simulation.microwave.surroundings import Setting, halo_transform, paint_cutout, setting_of
+from clusterjax.simulation.microwave.surroundings import Setting, Signal, halo_transform, paint_cutout, setting_of
 
 NO_CLUSTER_WITHIN_ARCMIN = 10.0  # of the centre, but for the object itself
 _SIZE_RATIO = 1.3  # between the sizes that the surroundings' haloes are painted at
@@ -134,8 +134,8 @@ def simulate_cutout(sky: JointSky, object_type: str, rng: np.random.Generator, *
     if not positive:
         heavy = groups.haloes.m500c_msun > infrared.NEGATIVE_FREE_OF_MSUN
         groups = groups.select(~heavy | (np.hypot(groups.y_arcmin, groups.x_arcmin) > NO_CLUSTER_WITHIN_ARCMIN))
-    infrared_image = _paint_infrared(rng, sky, target, join(light, groups), size, object_type)
-    microwave_image = _paint_microwave(rng, sky, setting, target, join(groups, clusters), size)
+    infrared_image, infrared_level = _paint_infrared(rng, sky, target, join(light, groups), size, object_type)
+    microwave_image, microwave_level = _paint_microwave(rng, sky, setting, target, join(groups, clusters), size)
     centre_y, centre_x = (size - 1) / 2, (size - 1) / 2
     redshift, mass = target.redshift, np.nan
     if target.halo is not None:
@@ -150,7 +150,13 @@ def simulate_cutout(sky: JointSky, object_type: str, rng: np.random.Generator, *
         m500c_msun=float(mass),
         centre_y_pixels=float(centre_y),
         centre_x_pixels=float(centre_x),
+        levels=dict(zip(levels_of(sky), [*infrared_level.tolist(), *microwave_level.tolist()], strict=True)),
     )
+
+
+def levels_of(sky: JointSky) -> tuple[str, ...]:
+    """Names of the levels that a cutout has, infrared bands first."""
+    return infrared.LEVELS + microwave.levels_of(sky.microwave)
 
 
 def _paint_infrared(rng, sky: JointSky, target: _Object, haloes: JointHaloes, size: int, object_type: str):
@@ -170,7 +176,7 @@ def _paint_microwave(rng, sky: JointSky, setting: Setting, target: _Object, halo
     if target.halo is not None:
         own = sources_in_haloes(rng, knobs, target.halo.microwave((size, size)))
 
-    def signal() -> np.ndarray:
+    def signal() -> tuple[Signal, Signal]:
         y_transform = paint_haloes(
             rng, knobs, *placed[:3], grid, pixel_radians=PIXEL_RADIANS, ln_scatter=placed.ln_scatter,
             size_ratio=_SIZE_RATIO,
@@ -181,7 +187,8 @@ def _paint_microwave(rng, sky: JointSky, setting: Setting, target: _Object, halo
             (mass,), (redshift,) = halo.haloes
             profile = compton_y_transform(setting.ell, knobs.mass_ratio * mass, redshift, profile=knobs.profile)
             profile = profile * np.exp(halo.ln_scatter[0])
-            painted += halo_transform(knobs, profile, halo.y_pixels[0], halo.x_pixels[0], grid)
-        return painted
+            own_halo = halo_transform(knobs, profile, halo.y_pixels[0], halo.x_pixels[0], grid)
+            return painted + own_halo, own_halo
+        return painted, 0.0
 
     return paint_cutout(rng, knobs, setting, own, signal, seek_extremum=target.seek_extremum)

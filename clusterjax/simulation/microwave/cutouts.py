@@ -11,10 +11,11 @@ from clusterjax.simulation.cosmology import theta500_arcmin
 from clusterjax.simulation.cutout import POSITIVE_TYPE, Cutout
 from clusterjax.simulation.haloes import Haloes, sample_groups, sample_training_clusters
 from clusterjax.simulation.knobs import MICROWAVE_OBJECT_TYPES, MicrowaveSky
-from clusterjax.simulation.microwave.bands import PIXEL_SCALE_ARCMIN
+from clusterjax.simulation.levels import name_levels
+from clusterjax.simulation.microwave.bands import PIXEL_SCALE_ARCMIN, survey_of
 from clusterjax.simulation.microwave.profiles import compton_y_transform
 from clusterjax.simulation.microwave.sources import PointSources, cluster_sources, dusty_sources, radio_sources
-from clusterjax.simulation.microwave.surroundings import halo_transform, paint_cutout, setting_of
+from clusterjax.simulation.microwave.surroundings import Signal, halo_transform, paint_cutout, setting_of
 
 _CENTRE_SCATTER_PIXELS = 0.5  # of single sources
 GROUP_MASSES_MSUN = (3e13, 1.2e14)
@@ -100,6 +101,11 @@ _RECIPES: dict[str, Callable[[np.random.Generator, MicrowaveSky, float], _Object
 assert tuple(_RECIPES) == MICROWAVE_OBJECT_TYPES
 
 
+def levels_of(sky: MicrowaveSky) -> tuple[str, ...]:
+    """Names of the levels that a cutout has."""
+    return name_levels(survey_of(sky).bands)
+
+
 def simulate_cutout(
     sky: MicrowaveSky, object_type: str, rng: np.random.Generator, *, size: int = 64, paint_sources: bool = True
 ) -> Cutout:
@@ -115,15 +121,16 @@ def simulate_cutout(
     setting = setting_of(sky, size)
     target = _RECIPES[object_type](rng, sky, (size - 1) / 2)
 
-    def signal() -> np.ndarray | float:
+    def signal() -> tuple[Signal, Signal]:
         if not np.isfinite(target.m500c_msun):
-            return 0.0
+            return 0.0, 0.0
         mass = sky.mass_ratio * target.m500c_msun
         y_transform = compton_y_transform(setting.ell, mass, target.redshift, profile=sky.profile)
         y_transform *= np.exp(rng.normal(0, sky.scatter_ln))
-        return halo_transform(sky, y_transform, target.y_pixels, target.x_pixels, setting.field.padded)
+        halo = halo_transform(sky, y_transform, target.y_pixels, target.x_pixels, setting.field.padded)
+        return halo, halo
 
-    image = paint_cutout(
+    image, level = paint_cutout(
         rng, sky, setting, target.sources, signal, seek_extremum=target.seek_extremum, paint_sources=paint_sources
     )
     return Cutout(
@@ -135,4 +142,5 @@ def simulate_cutout(
         centre_y_pixels=target.y_pixels,
         centre_x_pixels=target.x_pixels,
         own_sources=0 if target.sources is None else len(target.sources.flux_mjy),
+        levels=dict(zip(levels_of(sky), level.tolist(), strict=True)),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
+from scipy.special import j0
 
 from clusterjax.simulation import cosmology
 from clusterjax.simulation.knobs import MicrowaveSky
@@ -26,6 +27,7 @@ _ELL_STEP = 20.0
 # the sky, did best of 1 to 6' and S/N 4 and 5.
 _SOURCE_SNR = 5.0
 _SOURCE_MASK_ARCMIN = 4.0
+_RING_ARCMIN = 6.0  # a cluster's ring in the sources' filters is highest at 3' to 4', and over by here
 _TYPICAL_RADIO_INDEX = -0.75
 
 
@@ -97,16 +99,38 @@ def cluster_snr(sky: MicrowaveSky, sky_map: SkyMap, *, tsz_painted: bool = False
     """
     height_arcmin, _ = _pixel_shape(sky_map)
     found = matched_filter(sky, tsz_painted=tsz_painted, pixel_scale_arcmin=height_arcmin)
-    return np.where(sky_map.valid & source_free(sky, sky_map), filter_in_zones(found, sky_map), np.nan)
+    snr = filter_in_zones(found, sky_map)
+    return np.where(sky_map.valid & source_free(sky, sky_map, found, snr), snr, np.nan)
 
 
-def source_free(sky: MicrowaveSky, sky_map: SkyMap) -> Bool[np.ndarray, "y x"]:
-    """True where no point source is within 4' on a map (µK) in all bands of ``sky``."""
+def source_free(
+    sky: MicrowaveSky, sky_map: SkyMap, found: MatchedFilter, snr: Float[np.ndarray, "y x"]
+) -> Bool[np.ndarray, "y x"]:
+    """True where no point source is within 4' on a map (µK) in all bands of ``sky``.
+
+    ``snr`` is what the cluster filter ``found`` makes of the map. A cluster is a hole for a source's filter, and has a
+    ring about it: a source must exceed the ring of the brightest cluster near, or such a cluster would mask itself.
+    """
     height_arcmin, width = _pixel_shape(sky_map)
-    filters = point_source_filters(sky, pixel_scale_arcmin=height_arcmin)
-    sources = np.max([filter_in_zones(find, sky_map) for find in filters], axis=0)
-    near = _SOURCE_MASK_ARCMIN / height_arcmin
-    return ndimage.distance_transform_edt(sources <= _SOURCE_SNR, sampling=(1.0, float(np.median(width)))) > near
+    sampling = 1.0, float(np.median(width))
+    reach = [2 * round(_RING_ARCMIN / height_arcmin / side) + 1 for side in sampling]
+    cluster = ndimage.maximum_filter(np.nan_to_num(snr), size=reach, mode="nearest")
+    free = np.ones(sky_map.shape, bool)
+    for find in point_source_filters(sky, pixel_scale_arcmin=height_arcmin):
+        free &= filter_in_zones(find, sky_map) <= _SOURCE_SNR + ringing(find, found) * np.maximum(cluster, 0)
+    if free.all():  # the transform takes the map's first corner for a source where there is none
+        return free
+    return ndimage.distance_transform_edt(free, sampling=sampling) > _SOURCE_MASK_ARCMIN / height_arcmin
+
+
+def ringing(find: MatchedFilter, found: MatchedFilter) -> float:
+    """The highest S/N that ``find`` has about a cluster whose S/N in its own filter ``found`` is 1."""
+    theta = np.arange(0, _RING_ARCMIN, 0.25)[:, None] * ARCMIN
+    common = min(len(find.ell), len(found.ell))  # beyond, where pixels end, beams leave nothing
+    ell = found.ell[:common]
+    response = np.sum(find.snr_weight[:common] * found.template[:common], axis=-1)
+    waves = response * ell * j0(ell * theta) / (2 * np.pi)
+    return max(float(np.trapezoid(waves, ell, axis=-1).max()), 0.0) * found.sigma
 
 
 def filter_in_zones(found: MatchedFilter, sky_map: SkyMap) -> Float[np.ndarray, "y x"]:

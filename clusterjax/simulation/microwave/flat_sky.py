@@ -1,5 +1,6 @@
 """Fields on a flat sky: a periodic grid in Fourier space, and the long waves that a small grid cannot hold."""
 
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -125,18 +126,23 @@ def deposit_transform(
     Points are spread by a spline and its transform divided out again. What is left is aliasing of (k / (2 pi - k))^6:
     a quarter of a per cent of a source's peak through a beam of 3 pixels, less of anything wider.
     """
-    indices, shares, windows = [], [], []
-    for side, position, frequency in zip(
-        shape, (y_pixels, x_pixels), (scipy.fft.fftfreq(shape[0]), scipy.fft.rfftfreq(shape[1])), strict=True
-    ):
+    indices, shares = [], []
+    for side, position in zip(shape, (y_pixels, x_pixels), strict=True):
         nearby = np.floor(position).astype(int)[:, None] + np.arange(_SPLINE_PIXELS) - 2
         shares.append(_SPLINE(nearby - position[:, None]))
         indices.append(nearby % side)
-        windows.append(np.sinc(frequency) ** _SPLINE_PIXELS)
     flat = (indices[0][:, :, None] * shape[1] + indices[1][:, None, :]).ravel()
     share = shares[0][:, :, None] * shares[1][:, None, :]
     grid = np.stack(
         [np.bincount(flat, (share * row[:, None, None]).ravel(), minlength=shape[0] * shape[1]) for row in weight]
     )
     transform = scipy.fft.rfft2(grid.reshape(-1, *shape).astype(np.float32), axes=(1, 2))
-    return transform / (windows[0][:, None] * windows[1][None, :]).astype(np.float32)
+    return transform / _spline_transform(shape)
+
+
+@functools.lru_cache(maxsize=4)
+def _spline_transform(shape: tuple[int, int]) -> Float[np.ndarray, "ky kx"]:
+    """Of a point that the spline has spread."""
+    frequencies = scipy.fft.fftfreq(shape[0])[:, None], scipy.fft.rfftfreq(shape[1])[None, :]
+    along_y, along_x = (np.sinc(frequency) ** _SPLINE_PIXELS for frequency in frequencies)
+    return (along_y * along_x).astype(np.float32)

@@ -10,6 +10,7 @@ import scipy.ndimage
 from jaxtyping import Complex, Float
 
 from clusterjax.simulation.knobs import MicrowaveSky
+from clusterjax.simulation.levels import ThinnedMap, median
 from clusterjax.simulation.microwave.bands import PIXEL_SCALE_ARCMIN, beam_transform, survey_of, sz_uk_per_y
 from clusterjax.simulation.microwave.cirrus import Cirrus
 from clusterjax.simulation.microwave.flat_sky import (
@@ -31,6 +32,7 @@ from clusterjax.simulation.microwave.spectra import map_covariance
 
 _EXTREMUM_SMOOTHING_PIXELS = 4.0  # the scale of a cluster
 _EXTREMUM_BAND = 1  # f150
+Signal = Complex[np.ndarray, "band ky kx"] | float  # a transform, or 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,6 +43,7 @@ class Setting:
     ell: Float[np.ndarray, "ky kx"]
     beam: Float[np.ndarray, "band ky kx"]
     cirrus: Cirrus | None  # where dust is not part of ``field``
+    thinned: ThinnedMap
 
 
 def setting_of(sky: MicrowaveSky, size: int, *, tsz_painted: bool = False) -> Setting:
@@ -56,7 +59,9 @@ def _setting(knobs: tuple, size: int, tsz_painted: bool) -> Setting:
     field = GaussianField(covariance, (size, size))
     ell = grid_ell(field.padded)
     beam = np.moveaxis(beam_transform(survey_of(sky), ell), -1, 0).astype(np.float32)
-    return Setting(field, ell, beam, Cirrus(sky, (size, size)) if scattered else None)
+    return Setting(
+        field, ell, beam, Cirrus(sky, (size, size)) if scattered else None, ThinnedMap(field.padded, field.shape)
+    )
 
 
 def field_sources(rng: np.random.Generator, sky: MicrowaveSky, shape: tuple[int, int]) -> PointSources:
@@ -92,12 +97,16 @@ def paint_cutout(
     sky: MicrowaveSky,
     setting: Setting,
     own: PointSources | None,
-    signal: Callable[[], Complex[np.ndarray, "band ky kx"] | float],
+    signal: Callable[[], tuple[Signal, Signal]],
     *,
     seek_extremum: bool = False,
     paint_sources: bool = True,
-) -> Float[np.ndarray, "y x band"]:
-    """The image of a sky with an object's ``own`` sources and the haloes' ``signal`` in µK (``rfft2``, no beams)."""
+) -> tuple[Float[np.ndarray, "y x band"], Float[np.ndarray, " band"]]:
+    """The image of a sky with an object's ``own`` sources and the haloes' ``signal`` in µK (``rfft2``, no beams).
+
+    ``signal`` gives that of all haloes and that of the object's own. With the image comes the level of the sky without
+    the object, its sources and its halo, in µK: the median of its long waves over the image. NaN for an extremum.
+    """
     field, beam, size = setting.field, setting.beam, setting.field.shape[0]
     if sky.beam_error:
         scale = 1 + rng.normal(0, sky.beam_error)
@@ -108,7 +117,8 @@ def paint_cutout(
     transform = field.draw_transform(rng)
     weight = sources.uk_sr.T / PIXEL_RADIANS**2 * (1.0 if paint_sources else 0.0)
     objects = deposit_transform(sources.y_pixels, sources.x_pixels, weight, field.padded)
-    objects += signal()
+    haloes, halo = signal()
+    objects += haloes
     objects *= beam
     transform += objects
     beyond = 0.0
@@ -120,6 +130,32 @@ def paint_cutout(
         image = _roll_extremum(grid, size, hot=rng.random() < 0.5)[:, :size, :size]
     else:
         image = field.cut(transform)
-    image = image + field.draw_long_waves(rng) + beyond
-    image -= np.median(image, axis=(1, 2), keepdims=True)
-    return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32)
+    long_waves = field.draw_long_waves(rng)
+    image = image + long_waves + beyond
+    image -= median(image.reshape(field.num_bands, -1))[:, None, None]
+    level = np.full(field.num_bands, np.nan)
+    if not seek_extremum:
+        level = _level_behind(setting, transform, beam, own if paint_sources else None, halo, long_waves + beyond)
+    return np.ascontiguousarray(np.moveaxis(image, 0, -1), np.float32), level
+
+
+def _level_behind(
+    setting: Setting,
+    transform: Complex[np.ndarray, "band ky kx"],
+    beam: Float[np.ndarray, "band ky kx"],
+    own: PointSources | None,
+    halo: Signal,
+    added: Float[np.ndarray, "band y x"],
+) -> Float[np.ndarray, " band"]:
+    """The median of a sky's long waves, and of what is ``added``, less the object's sources and halo."""
+    thinned, mine = setting.thinned, np.complex64(0)
+    if own is not None:
+        mine = thinned.points(own.y_pixels, own.x_pixels, own.uk_sr.T / PIXEL_RADIANS**2)
+    if isinstance(halo, np.ndarray):
+        mine = mine + thinned.cut(halo)
+    waves = thinned.cut(transform)
+    if isinstance(mine, np.ndarray):
+        waves -= mine * thinned.cut(beam)
+    y, x = thinned.pixels
+    values = thinned.values(waves) + added[:, y[:, None], x]
+    return median(values.reshape(len(values), -1))

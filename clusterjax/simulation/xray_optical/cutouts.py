@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from clusterjax.errors import InputError
 from clusterjax.simulation.cutout import Cutout
 from clusterjax.simulation.knobs import XRAY_CLUSTERS, XRAY_OBJECT_TYPES, XrayOpticalSky
+from clusterjax.simulation.levels import block_centres, block_light, median, name_levels
 from clusterjax.simulation.xray_optical import instrument, plates
 from clusterjax.simulation.xray_optical.artefacts import add_artefact
 from clusterjax.simulation.xray_optical.extent import measure_extent
@@ -18,9 +19,12 @@ from clusterjax.simulation.xray_optical.populations import agn_magnitude, sample
 from clusterjax.sky.channels import EIGHT_BIT, RAW, arrange, check_channels, xamin_grey
 
 NUM_BINS = SIZE // 2  # of the counts, a side
+# Of the sky without the object: median counts a bin, median light on the plate in that of the night sky, mean exposure
+LEVELS = (*name_levels(("xray", "optical")), "sky_exposure")
 MEASUREMENTS = ("flux_cgs", "off_axis_arcmin", "extent_arcsec", "extension_likelihood")
 # For the eye and the network, as XAmin's pictures: our choice of what is left open there
 _SMOOTHING_BINS = 1.3
+_PLACE_IN_VIEW = "edge"  # the type of object that is a place in the field of view
 _XRAY_PERCENTILES, _XRAY_RANGE = (25.0, 99.6), (0.6, 4.0)  # the cuts, and least and most counts a bin between them
 _PLATE_PERCENTILES, _PLATE_RANGE = (5.0, 99.6), (2600.0, 12_000.0)
 
@@ -37,6 +41,7 @@ class Observation:
     off_axis_arcmin: float
     extent_arcsec: float
     extension_likelihood: float
+    levels: dict[str, float]  # of ``LEVELS``
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +115,11 @@ def simulate_observation(sky: XrayOpticalSky, object_type: str, rng: np.random.G
     relative = instrument.exposure(pointing.x_arcmin, pointing.y_arcmin)
     empty = instrument.background(relative, radius) * (sky.background_scale * seconds)
     relative = relative * instrument.vignetting(radius)
-    mean = np.maximum(blurred, 0) * (relative * (seconds / instrument.FLUX_PER_COUNT_RATE)) + empty
+    counts_per_flux = relative * (seconds / instrument.FLUX_PER_COUNT_RATE)
+    mean = np.maximum(blurred, 0) * counts_per_flux + empty
+    levels = _levels(points, plate_objects, counts_per_flux, empty, relative)
+    if object_type == _PLACE_IN_VIEW:
+        levels |= {"sky_level_xray": float("nan"), "sky_exposure": float("nan")}
     if target.artefact:
         angle = pointing.roll_rad if target.trail_rad is None else target.trail_rad
         mean, relative = add_artefact(rng, target.artefact, mean, relative, empty, angle)
@@ -127,6 +136,7 @@ def simulate_observation(sky: XrayOpticalSky, object_type: str, rng: np.random.G
         off_axis_arcmin=off_axis,
         extent_arcsec=extent,
         extension_likelihood=likelihood,
+        levels=levels,
     )
 
 
@@ -140,6 +150,17 @@ def _field(rng, sky: XrayOpticalSky, num_padded: int) -> tuple[list[tuple[float,
     seen = plates.stars(y[shown], x[shown], np.maximum(mags[shown], 14.0))
     points = list(zip(y.tolist(), x.tolist(), fluxes.tolist(), strict=True))
     return points, plates.join([plates.sample_field(rng, SIZE), seen])
+
+
+def _levels(points, plate_objects: plates.Objects, counts_per_flux, empty, relative) -> dict[str, float]:
+    """Of ``LEVELS``, from what is in the field by chance; medians over blocks."""
+    y, x, flux = np.array(points, float).reshape(-1, 3).T
+    middle = block_centres(NUM_BINS)
+    in_blocks = (slice(None), middle[:, None], middle)
+    scale, background, exposure = np.stack([counts_per_flux, empty, relative])[in_blocks].reshape(3, -1)
+    counts = block_light((y - 0.5) / 2, (x - 0.5) / 2, flux[None], NUM_BINS) * scale + background
+    light = block_light(plate_objects.y_pixels, plate_objects.x_pixels, plates.light(plate_objects, SIZE)[None], SIZE)
+    return dict(zip(LEVELS, (*median(counts).tolist(), *median(light).tolist(), float(exposure.mean())), strict=True))
 
 
 def _enlarge(image: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y2 x2"]:
@@ -199,6 +220,7 @@ def simulate_cutout(sky: XrayOpticalSky, object_type: str, rng: np.random.Genera
             "extent_arcsec": observation.extent_arcsec,
             "extension_likelihood": observation.extension_likelihood,
         },
+        levels=observation.levels,
     )
 
 

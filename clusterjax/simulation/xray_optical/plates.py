@@ -95,11 +95,16 @@ def _profile(dy, dx, alpha, slope, ratio, angle):
     return (slope - 1) * ratio / (np.pi * alpha**2) * (1 + squared) ** -slope
 
 
+def light(objects: Objects, size: int) -> Float[np.ndarray, " n"]:
+    """Of each, in that of the sky on a pixel of a plate of ``size`` pixels a side."""
+    sky = 10 ** (-0.4 * _SKY_MAG_ARCSEC2) * (FIELD_ARCMIN * 60 / size) ** 2
+    return 10 ** (-0.4 * objects.r_mag) / sky
+
+
 def render(objects: Objects, size: int, *, seeing_arcsec: float = _SEEING_ARCSEC) -> Float[np.ndarray, "size size"]:
     """Light per pixel, in that of the sky."""
     pixel_arcsec = FIELD_ARCMIN * 60 / size
-    sky = 10 ** (-0.4 * _SKY_MAG_ARCSEC2) * pixel_arcsec**2
-    flux = 10 ** (-0.4 * objects.r_mag) / sky
+    flux = light(objects, size)
     alpha, slope, ratio = _widths(objects, pixel_arcsec, seeing_arcsec)
     image = np.zeros((size, size), np.float32)
     shape = (flux, objects.y_pixels, objects.x_pixels, alpha, slope, ratio, objects.angle_rad)

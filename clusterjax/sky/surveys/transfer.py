@@ -71,7 +71,7 @@ def transfer(
                 note.unlink(missing_ok=True)
                 raise TryAgain("the server cannot go on from where the body broke off") from error
             if error.code in _TRY_AGAIN:
-                wait = _retry_after(error.headers.get("Retry-After"))
+                wait = _retry_after(error.headers.get("Retry-After"), error.headers.get("Date"))
                 raise TryAgain(f"status {error.code} {error.reason}", wait) from error
             raise Refused(error.code, error.reason) from error
     except (OSError, http.client.HTTPException) as error:
@@ -138,14 +138,15 @@ def _check_size(size: int, max_bytes: int, url: str) -> None:
         raise InputError(f"{url} has {size} bytes or more; the limit is {max_bytes}")
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Seconds, or a date: RFC 9110 10.2.3."""
+def _retry_after(value: str | None, date: str | None) -> float | None:
+    """Seconds, or a date: RFC 9110 10.2.3. ``date`` is the server's own: this machine's clock may be wrong."""
     if not value:
         return None
     if value.strip().isdigit():
         return float(value)
     try:
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+        now = email.utils.parsedate_to_datetime(date).timestamp() if date else time.time()
+        return max(email.utils.parsedate_to_datetime(value).timestamp() - now, 0.0)
     except ValueError:
         return None
 

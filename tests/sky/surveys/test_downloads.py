@@ -6,10 +6,12 @@ import gzip
 import hashlib
 import json
 import time
+import types
 
 import pytest
 
 from clusterjax.errors import InputError
+from clusterjax.sky.surveys import transfer
 from clusterjax.sky.surveys.cache import MANIFEST, Cache
 from clusterjax.sky.surveys.downloads import Downloader, DownloadSettings, ResourceMissing
 from tests.local_server import Answer, LocalServer
@@ -98,7 +100,7 @@ def test_the_seed_says_the_waits(serve, make, tmp_path):
     assert waits[0] == waits[1] != waits[2]
 
 
-def test_a_server_says_when_to_come_back(serve, make):
+def test_a_server_says_when_to_come_back(serve, make, monkeypatch):
     server = serve(Answer(status=503, headers={"Retry-After": "40"}), Answer(BODY))
     with make() as downloader:
         downloader.fetch(server.url)
@@ -109,6 +111,13 @@ def test_a_server_says_when_to_come_back(serve, make):
     with make() as downloader:
         downloader.fetch(server.url)
     assert 57 < downloader.waits[2] < 61
+    monkeypatch.setattr(
+        transfer, "time", types.SimpleNamespace(time=lambda: 0.0)
+    )  # our clock is wrong, not the server's
+    server = serve(Answer(status=429, headers={"Retry-After": date}), Answer(BODY))
+    with make() as downloader:
+        downloader.fetch(server.url)
+    assert 50 < downloader.waits[3] < 61
     server = serve(Answer(status=429, headers={"Retry-After": "7200"}))
     with make() as downloader, pytest.raises(InputError, match="asks to be left alone for 7200 s; try later"):
         downloader.fetch(server.url)

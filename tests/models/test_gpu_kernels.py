@@ -1,0 +1,74 @@
+"""The forms that GPUs and TPUs get, run on a CPU: against XLA's own, forward and backward, whatever the shape."""
+
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterjax.models import create_model, few_bands, kernels
+from clusterjax.models.kernels import plain_kernels
+from clusterjax.models.layers import conv
+from tests.models.test_cpu_kernels import assert_same, value_and_gradients
+
+
+@pytest.fixture(autouse=True)
+def on_a_gpu():
+    """As if the device were one."""
+    with mock.patch.object(kernels, "_on", lambda *names: "gpu" in names and not kernels._plain_everywhere):
+        yield
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 11), st.integers(1, 11)),
+    stride=st.integers(2, 4),
+    pads=st.lists(st.integers(0, 5), min_size=4, max_size=4),
+    image=st.tuples(st.integers(11, 23), st.integers(11, 23)),
+    num_bands=st.integers(1, 4),
+)
+def test_strided_first_layers_of_any_shape(size, stride, pads, image, num_bands):
+    padding = [tuple(pads[:2]), tuple(pads[2:])]
+    layer = conv(num_bands, 5, size, stride=stride, padding=padding, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    assert_same(layer, jnp.asarray(np.random.default_rng(1).normal(size=(2, *image, num_bands)), jnp.float32))
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "features"),
+    [
+        ("resnet18", {}, 2 * 2 * 2),
+        ("alexnet_vgg", {}, 4 * 4 * 2),
+        ("mobilenet_v1", {}, 2 * 2 * 2),
+        ("vit_tiny", {"image_size": 64}, 16 * 16 * 2),
+    ],
+)
+def test_networks_are_the_same(name, kwargs, features):
+    """And their first layer does go over blocks of pixels."""
+    model = create_model(name, num_bands=2, num_classes=2, dtype="float32", rngs=nnx.Rngs(0), **kwargs)
+    model.eval()
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(2, 64, 64, 2)), jnp.float32)
+    seen = []
+    original = few_bands.lax.conv_general_dilated
+
+    def note(image, kernel, strides, *args, **options):
+        seen.append((kernel.shape[2], tuple(strides)))
+        return original(image, kernel, strides, *args, **options)
+
+    with mock.patch.object(jax.lax, "conv_general_dilated", note):
+        ours = value_and_gradients(model, image)
+    assert seen[0] == (features, (1, 1))
+    with plain_kernels():
+        plain = value_and_gradients(model, image)
+    for a, b in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * max(1.0, float(np.abs(b).max())), rtol=0)
+
+
+def test_other_layers_stay_as_they_are():
+    assert not few_bands.suits((1, 64, 64, 3), (3, 3, 3, 8), (1, 1))
+    assert not few_bands.suits((1, 64, 64, 64), (3, 3, 64, 8), (2, 2))
+    assert not few_bands.suits((1, 64, 64, 3), (3, 3, 3, 8), (2, 1))
+    assert not few_bands.suits((1, 64, 64, 3), (1, 1, 3, 8), (2, 2))
