@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -119,6 +120,10 @@ def test_the_run_has_a_model_card(finished_run):
     assert f"{entry['date']}, jax**: {entry['software']['jax']}" in card
     assert "fingerprint" in card
     assert (workdir / "report" / "model_card.html").stat().st_size > 10_000
+    (data,) = re.findall("fingerprint ([0-9a-f]{16})", card)
+    data_card = (workdir / "data_card" / "index.html").read_text()
+    assert data in data_card
+    assert entry["software"]["tensorflow-datasets"] in data_card
 
 
 def test_same_command_again_does_nothing_new(finished_run, tiny_config, run_program):

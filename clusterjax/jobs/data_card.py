@@ -12,6 +12,7 @@ from clusterjax.config import AugmentConfig, ExperimentConfig
 from clusterjax.data.device_augment import augment
 from clusterjax.data.preprocess import Preprocess
 from clusterjax.data.sources import Source, open_source
+from clusterjax.jobs.provenance import describe_hardware, describe_software, fingerprint
 from clusterjax.jobs.session import Session, say
 from clusterjax.report.contents import DatasetCard, Gallery, Report
 from clusterjax.report.dataset import count_types
@@ -23,13 +24,17 @@ _PIXELS = 200_000  # of a band, for the histograms
 
 
 def write_data_card(session: Session, builder) -> pathlib.Path:
-    """``workdir``/data_card/index.html of the data set that ``builder`` has built."""
+    """``workdir``/data_card/index.html of the data set that ``builder`` has built; with its seed, its fingerprint, and
+    the versions that it is read with."""
     card = make_data_card(session.config, builder)
     report = Report(
         title=builder.info.name,
         subtitle=builder.info.full_name,
         provenance={
-            "metadata": {k: v for k, v in builder.info.metadata.items() if not k.startswith("band_statistics")}
+            "data": {"fingerprint": fingerprint(builder.data_dir), **dataclasses.asdict(session.config.data)},
+            "metadata": {k: v for k, v in builder.info.metadata.items() if not k.startswith("band_statistics")},
+            "software": describe_software(),
+            "hardware": describe_hardware(),
         },
         dataset=card,
     )
@@ -57,7 +62,7 @@ def make_data_card(config: ExperimentConfig, builder) -> DatasetCard:
     )  # fmt: skip
     leak = metadata.get("leak_check")
     return DatasetCard(
-        description=f"{builder.info.description.strip()}{part}",
+        description=_about(builder) + part,
         counts=count_types(types),
         positions=positions,
         units=metadata.get("units", ""),
@@ -68,6 +73,14 @@ def make_data_card(config: ExperimentConfig, builder) -> DatasetCard:
         augmented=_augmented(train[0]["image"], config.augment),
         natural_colour=metadata.get("input_kind") == "images",
     )
+
+
+def _about(builder) -> str:
+    """Of the builder's description the first paragraph, and that of its config; the rest is how to build it."""
+    first, *others = builder.info.description.strip().split("\n\n")
+    kind = getattr(builder.builder_config, "name", "").partition("-")[0].capitalize()
+    own = next((text for text in others if kind and text.startswith(f"{kind}:")), "")
+    return f"{first} {own}".strip().replace("`", "")
 
 
 def _spread(source: Source) -> np.ndarray:
@@ -111,9 +124,11 @@ def _augmented(image: np.ndarray, config: AugmentConfig) -> list[Gallery]:
     shown = [("as it is", none)]
     shown += [(name.replace("_", " "), dataclasses.replace(none, **{name: getattr(config, name)})) for name in changes]
     shown += [("all together", config)] * 3
-    images = [
-        np.asarray(augment(jnp.asarray(image[None], jnp.float32), jax.random.key(seed), settings)[0])
-        for seed, (_, settings) in enumerate(shown)
-    ]
+
+    @jax.jit  # all in one program: by themselves, their operations would each be compiled
+    def augmented(image):
+        return [augment(image, jax.random.key(seed), settings)[0] for seed, (_, settings) in enumerate(shown)]
+
+    images = augmented(jnp.asarray(image[None], jnp.float32))
     captions = [caption for caption, _ in shown]
     return [Gallery("One cutout, augmented", np.stack(images), captions, "What training changes at random.")]

@@ -12,6 +12,7 @@ from clusterjax.errors import InputError
 from clusterjax.experiment import MEMBERS, make_builder
 from clusterjax.jobs.ceilings import leak_text
 from clusterjax.jobs.cross_validation import FOLDER as CROSS_VALIDATION
+from clusterjax.jobs.data_card import write_data_card
 from clusterjax.jobs.examples import read_images, read_predictions
 from clusterjax.jobs.explained import read_explained
 from clusterjax.jobs.finders import FILTER, NETWORK
@@ -41,11 +42,15 @@ def report(session: Session) -> None:
     made = _report_of(workdir, session.config)
     index = write_report(workdir / "report", made)
     card = _write_card(workdir, session.config, made)
+    data_card = workdir / "data_card" / "index.html"
+    if card is not None and not data_card.exists():
+        write_data_card(session, make_builder(_config_of_run(workdir, session.config)))
     if made.headline is not None:
         print("\n" + headline_text(made.headline), flush=True)
     paths = {
         "report": index,
         "model card": card,
+        "data card": data_card,
         "scores of the test split": workdir / "evaluation" / "predictions_test.fits",
         "probability map": workdir / "scan" / "score.fits",
         "candidates": workdir / "scan" / "candidates.fits",

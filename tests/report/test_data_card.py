@@ -34,6 +34,7 @@ def test_build_leaves_a_data_card(tmp_path):
         "put into, without it, tell the label",
     ):
         assert words in page or words.replace("'", "&#39;") in page
+    assert "data.survey" not in page  # how it is built is for its README
     assert "rotation deg" not in page  # not changed by this config
     for name in ("sky_coverage", "pixel_distribution", "examples_cluster", "examples_one_cutout__augmented"):
         assert (card / "figures" / f"{name}.png").stat().st_size > 1000
