@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from clusterjax.simulation.haloes import Haloes
+from clusterjax.simulation.haloes import Haloes, PlacedHaloes
 from clusterjax.simulation.infrared import cutouts as infrared
 from clusterjax.simulation.infrared.field import sample_field
 from clusterjax.simulation.infrared.populations import Sources
@@ -73,6 +73,22 @@ def test_infrared_level_is_the_fields():
         assert np.corrcoef(levels[:, band], medians[:, band])[0, 1] > 0.7
     # The point spread function carries light of the bright blocks into the others: a quarter of the level.
     np.testing.assert_allclose(levels.mean(axis=0), medians.mean(axis=0), rtol=0.35)
+
+
+def test_infrared_level_is_without_what_no_negative_has():
+    """Groups above 1e14 Msun are in the image of a cluster's field, and not in its level; lighter ones are in both."""
+    sky, size = InfraredSky(), (64, 64)
+    for mass_msun, counts in ((1.1e14, False), (9e13, True)):
+        groups = PlacedHaloes(Haloes(np.full(8, mass_msun), np.full(8, 0.4)), *np.full((2, 8), 32.0))
+        field, empty = (
+            sample_field(np.random.default_rng(0), sky, size, groups=placed)
+            for placed in (groups, PlacedHaloes(Haloes(*np.empty((2, 0))), *np.empty((2, 0))))
+        )
+        (image, level), (without, expected) = (
+            infrared.paint_cutout(np.random.default_rng(1), sky, each, None, size=64) for each in (field, empty)
+        )
+        assert np.abs(image - without).max() > 100
+        assert np.array_equal(level, expected) != counts
 
 
 def test_microwave_level_is_that_of_the_sky_behind(monkeypatch):
