@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import scipy.fft
 
+from clusterjax.simulation.haloes import Haloes, PlacedHaloes
 from clusterjax.simulation.infrared import cutouts as infrared
 from clusterjax.simulation.infrared.field import sample_field
 from clusterjax.simulation.infrared.populations import Sources
 from clusterjax.simulation.infrared.rendering import render
-from clusterjax.simulation.knobs import InfraredSky, MicrowaveSky, XrayOpticalSky
+from clusterjax.simulation.joint import cutouts as joint
+from clusterjax.simulation.joint.haloes import JointHaloes
+from clusterjax.simulation.joint.haloes import join as join_haloes
+from clusterjax.simulation.knobs import InfraredSky, JointSky, MicrowaveSky, XrayOpticalSky
 from clusterjax.simulation.levels import ThinnedMap, block_light, median
 from clusterjax.simulation.microwave import surroundings
 from clusterjax.simulation.microwave.flat_sky import point_transform
@@ -71,6 +75,22 @@ def test_infrared_level_is_the_fields():
     np.testing.assert_allclose(levels.mean(axis=0), medians.mean(axis=0), rtol=0.35)
 
 
+def test_infrared_level_is_without_what_no_negative_has():
+    """Groups above 1e14 Msun are in the image of a cluster's field, and not in its level; lighter ones are in both."""
+    sky, size = InfraredSky(), (64, 64)
+    for mass_msun, counts in ((1.1e14, False), (9e13, True)):
+        groups = PlacedHaloes(Haloes(np.full(8, mass_msun), np.full(8, 0.4)), *np.full((2, 8), 32.0))
+        field, empty = (
+            sample_field(np.random.default_rng(0), sky, size, groups=placed)
+            for placed in (groups, PlacedHaloes(Haloes(*np.empty((2, 0))), *np.empty((2, 0))))
+        )
+        (image, level), (without, expected) = (
+            infrared.paint_cutout(np.random.default_rng(1), sky, each, None, size=64) for each in (field, empty)
+        )
+        assert np.abs(image - without).max() > 100
+        assert np.array_equal(level, expected) != counts
+
+
 def test_microwave_level_is_that_of_the_sky_behind(monkeypatch):
     """The median of the very sky without an object; the same with a bright source and a heavy cluster painted on it."""
     sky, seen = MicrowaveSky(), []
@@ -93,6 +113,26 @@ def test_microwave_level_is_that_of_the_sky_behind(monkeypatch):
     whole, levels = np.array(whole), np.array(levels)
     assert whole.std() > 30
     assert np.sqrt(np.mean((levels - whole) ** 2)) < 0.12 * whole.std()  # of 256 places in place of 4096 pixels
+
+
+def test_joint_level_is_without_what_no_negative_has(monkeypatch):
+    """A heavy halo 6' away goes with the label: a cluster's image has it, no level knows of it."""
+    sample = joint.sample_surroundings
+    one = (np.array([value]) for value in (6.0, 0.0, 0.0, 0.0))
+    heavy = JointHaloes(Haloes(np.array([9e14]), np.array([0.3])), *one)
+    for object_type, is_seen in (("cluster", True), ("random", False)):
+        without = joint.simulate_cutout(JointSky(), object_type, np.random.default_rng(3))
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                joint,
+                "sample_surroundings",
+                lambda *args, **kwargs: (drawn := sample(*args, **kwargs))._replace(
+                    groups=join_haloes(drawn.groups, heavy)
+                ),
+            )
+            beside = joint.simulate_cutout(JointSky(), object_type, np.random.default_rng(3))
+        assert (np.abs(beside.image - without.image).max() > 20) == is_seen
+        np.testing.assert_allclose(list(beside.levels.values()), list(without.levels.values()), atol=0.1)
 
 
 def test_no_level_where_the_sky_is_the_object():

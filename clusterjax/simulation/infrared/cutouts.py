@@ -179,10 +179,10 @@ def paint_cutout(
 ) -> tuple[Float[np.ndarray, "y x band"], Float[np.ndarray, " band"]]:
     """The image of a field and of the object's ``own`` sources, with noise; ``is_star``: with a bright star's halo.
 
-    With it the field's level, nMgy a pixel: the median of the light of its sources over blocks of the image.
+    With it the field's level, nMgy a pixel: the median of the light of its sources over blocks of the image, without
+    groups that are too heavy for a negative's field.
     """
-    others = field.sources()
-    parts = [others] if own is None else [own, others]
+    parts = [field.sources()] if own is None else [own, field.sources()]
     image = render(join(parts), (size, size), psf_scale=draw_psf_scale(rng, sky))
     stars = join([field.stars, own]) if is_star else field.stars
     if (stars.w1_mag < ARTEFACTS_BRIGHTER_THAN_W1).any():
@@ -192,5 +192,7 @@ def paint_cutout(
         image += _tilt(rng, size)[..., None] * (sky.background_gradient * noise)
     image -= median(np.moveaxis(image, -1, 0).reshape(len(BANDS), -1))
     image += rng.standard_normal(image.shape, np.float32) * noise.astype(np.float32)
-    level = median(block_light(others.y_pixels, others.x_pixels, source_fluxes(others), size))
+    # No negative has a heavier group in its field: in a positive one's it goes with the label.
+    behind = field.without_groups_above(NEGATIVE_FREE_OF_MSUN)
+    level = median(block_light(behind.y_pixels, behind.x_pixels, source_fluxes(behind), size))
     return np.asarray(image, np.float32), level

@@ -40,15 +40,26 @@ _DEG_PER_PIXEL = PIXEL_SCALE_ARCSEC / 3600
 
 
 class Field(NamedTuple):
-    """One draw of the field. Galaxies of groups are in ``galaxies``; groups' own centres in ``groups``."""
+    """One draw of the field. Galaxies of groups are in ``galaxies``; groups' own centres in ``groups``.
+
+    ``host_msun``: the mass of the group that each galaxy belongs to, 0 of none.
+    """
 
     galaxies: Sources
     stars: Sources
     agn: Sources
     groups: PlacedHaloes
+    host_msun: np.ndarray
 
     def sources(self) -> Sources:
         return join([self.galaxies, self.stars, self.agn])
+
+    def without_groups_above(self, m500c_msun: float) -> Sources:
+        """All but the galaxies of groups of more than this mass."""
+        if not (self.host_msun > m500c_msun).any():
+            return self.sources()
+        kept = Sources(*(column[self.host_msun <= m500c_msun] for column in self.galaxies))
+        return join([kept, self.stars, self.agn])
 
 
 def uniform_positions(
@@ -66,14 +77,20 @@ def area_deg2(shape: tuple[int, int], pad: int = 0) -> float:
 
 def member_sources(rng: np.random.Generator, placed: PlacedHaloes, colour_scatter: float) -> Sources:
     """The galaxies of ``placed``, with colours C(z) of scatter ``colour_scatter`` (mag)."""
+    return _members(rng, placed, colour_scatter)[0]
+
+
+def _members(rng: np.random.Generator, placed: PlacedHaloes, colour_scatter: float) -> tuple[Sources, np.ndarray]:
+    """The same, and the mass of each one's halo."""
     members = sample_members(rng, placed.haloes, pixel_scale_arcsec=PIXEL_SCALE_ARCSEC, ln_scatter=placed.ln_scatter)
     colour = passive_colour(members.redshift) + rng.normal(0, colour_scatter, len(members.halo))
-    return Sources(
+    sources = Sources(
         placed.y_pixels[members.halo] + members.dy_pixels,
         placed.x_pixels[members.halo] + members.dx_pixels,
         members.w1_mag,
         colour,
     )
+    return sources, placed.haloes.m500c_msun[members.halo]
 
 
 @functools.cache
@@ -126,7 +143,8 @@ def sample_field(
 
     if not sky.groups:
         nothing = np.empty(0)
-        return Field(galaxies, stars, agn, PlacedHaloes(Haloes(nothing, nothing), nothing, nothing))
+        groups = PlacedHaloes(Haloes(nothing, nothing), nothing, nothing)
+        return Field(galaxies, stars, agn, groups, np.zeros(len(w1)))
     groups = _sample_groups(rng, sky, shape, group_mass_max_msun) if groups is None else groups
-    members = member_sources(rng, groups, GROUP_COLOUR_SCATTER)
-    return Field(join([galaxies, members]), stars, agn, groups)
+    members, host_msun = _members(rng, groups, GROUP_COLOUR_SCATTER)
+    return Field(join([galaxies, members]), stars, agn, groups, np.concatenate([np.zeros(len(w1)), host_msun]))

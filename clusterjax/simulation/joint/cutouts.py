@@ -11,7 +11,7 @@ import numpy as np
 
 from clusterjax.errors import InputError
 from clusterjax.simulation.cutout import POSITIVE_TYPE, Cutout
-from clusterjax.simulation.haloes import Haloes, sample_groups, sample_training_clusters
+from clusterjax.simulation.haloes import Haloes, PlacedHaloes, sample_groups, sample_training_clusters
 from clusterjax.simulation.infrared import cutouts as infrared
 from clusterjax.simulation.infrared.field import GROUP_COLOUR_SCATTER, GROUP_PAD_PIXELS, member_sources, sample_field
 from clusterjax.simulation.infrared.populations import Sources
@@ -131,11 +131,12 @@ def simulate_cutout(sky: JointSky, object_type: str, rng: np.random.Generator, *
     setting = setting_of(sky.microwave, size, tsz_painted=True)
     clusters, groups, light = sample_surroundings(rng, sky, infrared_side=size, microwave_side=padded_side(size))
     clusters = clusters.select(np.hypot(clusters.y_arcmin, clusters.x_arcmin) > NO_CLUSTER_WITHIN_ARCMIN)
-    if not positive:
-        heavy = groups.haloes.m500c_msun > infrared.NEGATIVE_FREE_OF_MSUN
-        groups = groups.select(~heavy | (np.hypot(groups.y_arcmin, groups.x_arcmin) > NO_CLUSTER_WITHIN_ARCMIN))
+    # No negative has such a halo near it: beside a positive one goes with the label, and is no part of the sky behind.
+    heavy = groups.haloes.m500c_msun > infrared.NEGATIVE_FREE_OF_MSUN
+    heavy &= np.hypot(groups.y_arcmin, groups.x_arcmin) <= NO_CLUSTER_WITHIN_ARCMIN
+    groups, beside = groups.select(~heavy | positive), groups.select(heavy & positive)
     infrared_image, infrared_level = _paint_infrared(rng, sky, target, join(light, groups), size, object_type)
-    microwave_image, microwave_level = _paint_microwave(rng, sky, setting, target, join(groups, clusters), size)
+    microwave_image, microwave_level = _paint_microwave(rng, sky, setting, target, join(groups, clusters), beside, size)
     centre_y, centre_x = (size - 1) / 2, (size - 1) / 2
     redshift, mass = target.redshift, np.nan
     if target.halo is not None:
@@ -170,25 +171,32 @@ def _paint_infrared(rng, sky: JointSky, target: _Object, haloes: JointHaloes, si
     return infrared.paint_cutout(rng, sky.infrared, field, own, size=size, is_star=object_type == "bright_star")
 
 
-def _paint_microwave(rng, sky: JointSky, setting: Setting, target: _Object, haloes: JointHaloes, size: int):
+def _paint_microwave(
+    rng, sky: JointSky, setting: Setting, target: _Object, haloes: JointHaloes, beside: JointHaloes, size: int
+):
+    """``beside`` are those of ``haloes`` that go with the label."""
     knobs, grid = sky.microwave, setting.field.padded
     placed, own = haloes.microwave((size, size)), target.microwave
     if target.halo is not None:
         own = sources_in_haloes(rng, knobs, target.halo.microwave((size, size)))
 
-    def signal() -> tuple[Signal, Signal]:
+    def paint(haloes: PlacedHaloes) -> np.ndarray:
         y_transform = paint_haloes(
-            rng, knobs, *placed[:3], grid, pixel_radians=PIXEL_RADIANS, ln_scatter=placed.ln_scatter,
+            rng, knobs, *haloes[:3], grid, pixel_radians=PIXEL_RADIANS, ln_scatter=haloes.ln_scatter,
             size_ratio=_SIZE_RATIO,
         )  # fmt: skip
-        painted = sz_uk_per_y(survey_of(knobs)).astype(np.float32)[:, None, None] * y_transform
+        return sz_uk_per_y(survey_of(knobs)).astype(np.float32)[:, None, None] * y_transform
+
+    def signal() -> tuple[Signal, Signal]:
+        painted = paint(placed)
+        with_label = paint(beside.microwave((size, size))) if len(beside.y_arcmin) else 0.0
         if target.halo is not None:
             halo = target.halo.microwave((size, size))
             (mass,), (redshift,) = halo.haloes
             profile = compton_y_transform(setting.ell, knobs.mass_ratio * mass, redshift, profile=knobs.profile)
             profile = profile * np.exp(halo.ln_scatter[0])
             own_halo = halo_transform(knobs, profile, halo.y_pixels[0], halo.x_pixels[0], grid)
-            return painted + own_halo, own_halo
-        return painted, 0.0
+            return painted + own_halo, own_halo + with_label
+        return painted, with_label
 
     return paint_cutout(rng, knobs, setting, own, signal, seek_extremum=target.seek_extremum)
