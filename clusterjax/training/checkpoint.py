@@ -99,8 +99,10 @@ class Checkpoints:
             yield
         except (OSError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[-200:]
+            # Orbax takes a clock that was set forward by 20 minutes for a write without end
+            remedy = "see to the disk and the clock" if isinstance(error, TimeoutError) else "make room"
             raise InputError(
-                f"cannot write a checkpoint to {self.directory} ({reason}); the ones before it are whole: make room, "
+                f"cannot write a checkpoint to {self.directory} ({reason}); the ones before it are whole: {remedy}, "
                 "and the same command goes on"
             ) from error
 
