@@ -77,9 +77,12 @@ def test_each_once_with_what_every_scan_says(runs, capsys):
     assert both["significance"] == both["mw_significance"]
     assert both["significance"] in microwave["significance"]
     assert both["mw_separation_arcmin"] == pytest.approx(0, abs=1e-6)
-    assert both["ir_significance"] in infrared["significance"]
+    own = SkyCoord(infrared["ra_deg"], infrared["dec_deg"]).separation(places["both"]).arcmin.argmin()
+    assert both["ir_significance"] == infrared["significance"][own]
     assert both["ir_separation_arcmin"] == pytest.approx(np.hypot(2, 2) * GRID_ARCMIN, rel=0.3)
     assert both["name"] in microwave["name"]
+    for name, run in (("infrared alone", "ir"), ("outside the other", "ir"), ("microwave alone", "mw")):
+        assert rows[name]["significance"][0] == rows[name][f"{run}_significance"][0]
     assert np.ma.is_masked(rows["infrared alone"]["mw_significance"][0])
     assert rows["infrared alone"]["mw_searched"][0]  # not seen there
     assert not rows["outside the other"]["mw_searched"][0]  # not looked at there

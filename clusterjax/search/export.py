@@ -36,7 +36,7 @@ UCDS = {
     "extent_minor_arcmin": "phys.angSize.sminAxis",
     "extent_angle_deg": "pos.posAng",
     "flags": "meta.code",
-    "smoothing_pixels": "instr.pixel",
+    "smoothing_pixels": "stat.param",
     "found_in": "meta.dataset",
     "source_index": "meta.record",
     "separation_arcmin": "pos.angDistance",
