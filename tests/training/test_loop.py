@@ -107,7 +107,10 @@ class PowerCut(Exception):
 
 
 def test_a_clock_that_jumps(run_loop, monkeypatch, tmp_path):
-    """Back by three years an epoch, and forward by ten while it was off: the same weights from the right checkpoint."""
+    """Back by three years an epoch, and forward by ten while it was off: the same weights from the right checkpoint.
+
+    Not within a save: Orbax measures how long it waits by the same clock, and gives it up.
+    """
     config = {"num_epochs": 4, "early_stop_patience": None}
     run_loop(lambda _: 1e-2, folder=tmp_path / "whole", **config)
     whole = run_loop.last.state
@@ -116,6 +119,7 @@ def test_a_clock_that_jumps(run_loop, monkeypatch, tmp_path):
     monkeypatch.setattr("time.time_ns", lambda: int(1e9 * (now() - back[0])))
 
     def set_back(steps):
+        run_loop.last.checkpoints.wait()
         back[0] += 1e8
         if steps[0] == 8:
             raise PowerCut
