@@ -10,6 +10,10 @@ from astropy.table import Table
 from tests.hosts.programs import Programs, losses
 
 
+def range_test(workdir):
+    return json.loads((workdir / "lr_range" / "lr_range.json").read_text())
+
+
 def run(number, config, workdir, *, num_devices):
     with Programs(number, [f"--config={config}", f"--workdir={workdir}"], num_devices=num_devices) as programs:
         outputs = programs.outputs()
@@ -33,14 +37,17 @@ def test_build_sweep_train_evaluate_scan_and_report(hosts_config, tmp_path):
         folder = str(tmp_path / f"data_{number}")
         config.write_text(text.replace(text.splitlines()[0], f"DATA_DIR = {folder!r}"))
         workdirs[name] = tmp_path / name
+        if name == "1x8":  # at the rate that the two found: rounding may lead its own range test to another
+            found = range_test(workdirs["2x4"])["suggestion"]
+            config.write_text(config.read_text().replace("learning_rate=None", f"learning_rate={found}"))
         outputs = run(number, config, workdirs[name], num_devices=devices)
         assert "report" in outputs[0]
     assert not outputs[1:]
     one, two, eight = (workdirs[name] for name in ("1x4", "2x4", "1x8"))
-    # Training and the range test on eight devices, whoever they belong to.
+    # Training on eight devices, whoever they belong to, and the range test on as many hosts as there are.
     assert [row[:2] for row in losses(two)] == [row[:2] for row in losses(eight)]
     np.testing.assert_allclose([row[2] for row in losses(two)], [row[2] for row in losses(eight)], rtol=1e-5)
-    rates = [json.loads((folder / "lr_range" / "lr_range.json").read_text()) for folder in (two, eight)]
+    rates = [range_test(folder) for folder in (two, one)]
     assert rates[0]["suggestion"] is not None
     calm = np.array(rates[0]["learning_rates"]) < 0.1  # from then on, rounding grows
     ours, theirs = (np.array(rate["losses"])[: calm.sum()] for rate in rates)
@@ -63,4 +70,3 @@ def test_build_sweep_train_evaluate_scan_and_report(hosts_config, tmp_path):
         for mine, other in zip(ours, theirs, strict=True):
             if other.data is not None:
                 np.testing.assert_array_equal(mine.data, other.data)
-    assert one.exists()
