@@ -208,6 +208,11 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         if _CONFIG.value is not None:
             vars(_CONFIG.value)  # a config file that failed raises only when it is used
         return rest
+    except flags.UnrecognizedFlagError as error:
+        has_config = any(argument.lstrip("-").partition("=")[0] == "config" for argument in argv)
+        missing = f"--{error.flagname} is a field of an experiment, which is missing; add --config=NAME"
+        is_field = error.flagname.startswith("config.") and not has_config
+        fail(f"{missing} (clusterjax configs lists them)" if is_field else str(error))
     except flags.Error as error:
         # A config file's own exception comes with its whole traceback; the last line says it.
         text = str(error).strip()

@@ -14,6 +14,13 @@ from clusterjax.experiment import load_network
 from clusterjax.parallel import make_mesh
 
 
+def test_a_field_without_its_experiment(run_program):
+    result = run_program("map.fits", "--job=scan", "--config.search.stride=8")
+    assert result.returncode == 2
+    [line] = result.stderr.strip().splitlines()
+    assert "--config.search.stride is a field of an experiment, which is missing; add --config=NAME" in line
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
