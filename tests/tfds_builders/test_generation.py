@@ -26,13 +26,18 @@ def eager_workers(monkeypatch):
     monkeypatch.setattr(generation, "_WORTH_STARTING_SECONDS", -1.0)
 
 
+@functools.cache  # once a process
+def wait_for_company(folder):
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def square_in_company(number, folder, parent):
     """As :func:`square`; a worker waits until there is another, or one might do all before the other had started."""
     if os.getpid() != parent:
-        (folder / str(os.getpid())).touch()
-        deadline = time.monotonic() + 60
-        while len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for_company(folder)
     return square(number)
 
 
