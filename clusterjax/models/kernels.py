@@ -8,7 +8,8 @@ On a CPU:
 3. The gradient of a convolution by its kernel is that of a few images at a time, as many as caches hold.
 
 On a CPU and a GPU max-pooling has a gradient of its own (:mod:`clusterjax.models.max_pooling`). On a GPU and a TPU a
-strided first layer goes over blocks of pixels (:mod:`clusterjax.models.few_bands`).
+strided first layer goes over blocks of pixels (:mod:`clusterjax.models.few_bands`). On NVIDIA's GPUs attention is fused
+(:mod:`clusterjax.models.attention`).
 
 ``benchmarks/models.py`` measures them beside PyTorch.
 """
@@ -42,6 +43,14 @@ def plain_kernels():
 
 def _on(*platforms: str) -> bool:
     return jax.default_backend() in platforms and not _plain_everywhere
+
+
+def has_fused_attention(dtype) -> bool:
+    """On NVIDIA's GPUs since Ampere, in two bytes."""
+    if not _on("gpu") or dtype not in (jnp.bfloat16, jnp.float16):
+        return False
+    capability = getattr(jax.devices()[0], "compute_capability", "")  # AMD's is a name
+    return capability.replace(".", "").isdigit() and float(capability) >= 8
 
 
 def convolve(

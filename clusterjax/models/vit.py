@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from clusterjax.errors import InputError
+from clusterjax.models.attention import attend, pad_tokens
 from clusterjax.models.layers import StochasticDepth, apply_block, conv, dense
 from clusterjax.models.registry import register_model
 
@@ -32,8 +33,9 @@ class EncoderBlock(nnx.Module):
 
     def __call__(self, x, *, rngs: nnx.Rngs | None = None):
         batch, tokens, width = x.shape
-        qkv = self.query_key_value(self.norm1(x)).reshape(batch, tokens, 3, self.num_heads, -1)
-        attended = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
+        normed = pad_tokens(self.norm1(x))
+        qkv = self.query_key_value(normed).reshape(batch, normed.shape[1], 3, self.num_heads, -1)
+        attended = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], num_tokens=tokens)[:, :tokens]
         y = self.dropout(self.project(attended.reshape(batch, tokens, width)), rngs=rngs)
         x = x + self.drop_path(y, rngs=rngs)
         y = jax.nn.gelu(self.hidden(self.norm2(x)), approximate=False)

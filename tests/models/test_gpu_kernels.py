@@ -10,7 +10,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterjax.models import create_model, few_bands, kernels
+from clusterjax.models import attention, create_model, few_bands, kernels
 from clusterjax.models.kernels import plain_kernels
 from clusterjax.models.layers import conv
 from tests.models.test_cpu_kernels import assert_same, value_and_gradients
@@ -72,3 +72,52 @@ def test_other_layers_stay_as_they_are():
     assert not few_bands.suits((1, 64, 64, 64), (3, 3, 64, 8), (2, 2))
     assert not few_bands.suits((1, 64, 64, 3), (3, 3, 3, 8), (2, 1))
     assert not few_bands.suits((1, 64, 64, 3), (1, 1, 3, 8), (2, 2))
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])  # 5, 17 and 65 tokens: 3 to 7 are added
+def test_padded_tokens_are_masked(size):
+    """As cuDNN's kernel gets them; the kernel itself needs a GPU, here XLA's attention stands in for it."""
+    model = create_model("vit_tiny", num_bands=2, num_classes=2, dtype="float32", image_size=size, rngs=nnx.Rngs(0))
+    model.eval()
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(2, size, size, 2)), jnp.float32)
+    plain = value_and_gradients(model, image)
+    tokens, original = set(), jax.nn.dot_product_attention
+
+    def stand_in(query, key, value, *, key_value_seq_lengths, implementation):
+        assert implementation == "cudnn"
+        tokens.add((query.shape[1], key_value_seq_lengths is not None))
+        return original(query, key, value, key_value_seq_lengths=key_value_seq_lengths, implementation="xla")
+
+    with (
+        mock.patch.object(kernels, "has_fused_attention", return_value=True),
+        mock.patch.object(jax.nn, "dot_product_attention", stand_in),
+    ):
+        padded = value_and_gradients(model, image)
+    [(padded_to, masked)] = tokens
+    assert padded_to % 8 == 0
+    assert padded_to > (size // 16) ** 2
+    assert masked
+    for a, b in zip(padded, plain, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * max(1.0, float(np.abs(b).max())), rtol=0)
+
+
+def test_only_two_byte_attention_on_nvidia_is_fused():
+    assert not kernels.has_fused_attention(jnp.float32)
+    for capability, fused in [("9.0", True), ("8.0", True), ("7.5", False), ("gfx942", False)]:
+        with mock.patch.object(jax, "devices", lambda c=capability: [mock.Mock(compute_capability=c)]):
+            assert kernels.has_fused_attention(jnp.bfloat16) is fused
+            with plain_kernels():
+                assert not kernels.has_fused_attention(jnp.bfloat16)
+
+
+@pytest.mark.parametrize("num_tokens", [5, 8, 13])
+def test_attention_is_its_definition(num_tokens):
+    """In NumPy, in double precision; whatever stands behind the last token."""
+    rng = np.random.default_rng(num_tokens)
+    query, key, value = rng.normal(size=(3, 2, num_tokens, 3, 8))
+    weights = np.exp(np.einsum("bqhf,bkhf->bhqk", query, key) / np.sqrt(8))
+    expected = np.einsum("bhqk,bkhf->bqhf", weights / weights.sum(-1, keepdims=True), value)
+    behind = rng.normal(size=(3, 2, 3, 3, 8))
+    longer = jnp.asarray(np.concatenate([np.stack([query, key, value]), behind], axis=2), jnp.float32)
+    ours = attention.attend(*longer, num_tokens=num_tokens)[:, :num_tokens]
+    np.testing.assert_allclose(ours, expected, atol=2e-6)
