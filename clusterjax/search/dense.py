@@ -151,7 +151,7 @@ def scan_map_dense(
         for pieces in itertools.batched(layout.pieces(scored), devices):
             pixels = [layout.pixels(sky, piece) for piece in pieces]
             pixels += pixels[-1:] * (devices - len(pieces))
-            pending.append((pieces, score_pieces(np.stack(pixels))))
+            pending.append((pieces, score_pieces(np.stack(pixels) if devices > 1 else pixels[0][None])))
             if len(pending) > 1:  # one computes while the host cuts out the next
                 fetch()
         while pending:

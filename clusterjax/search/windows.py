@@ -1,6 +1,7 @@
 """The grid of windows that a scan lays over a map."""
 
 import dataclasses
+import math
 
 import numpy as np
 from astropy.wcs import WCS
@@ -48,22 +49,10 @@ class WindowGrid:
         return np.argwhere(inside).astype(np.int32) * self.stride
 
     def valid_fraction(self, valid: Bool[np.ndarray, "y x"]) -> Float[np.ndarray, "ny nx"]:
-        """The fraction of valid pixels of each window, from an integral image."""
-        integral = np.zeros((self.padded_shape[0] + 1, self.padded_shape[1] + 1), np.int64)
-        inner = np.cumsum(np.cumsum(valid, axis=0, dtype=np.int64), axis=1)
-        ny, nx = self.map_shape
-        integral[1 : ny + 1, 1 : nx + 1] = inner
-        # Off the map nothing is added.
-        integral[ny + 1 :, 1 : nx + 1] = inner[-1]
-        integral[1:, nx + 1 :] = integral[1:, nx : nx + 1]
-        low = [slice(0, (number - 1) * self.stride + 1, self.stride) for number in self.shape]
-        high = [slice(self.size, None, self.stride)] * 2
-        number = (
-            integral[high[0], high[1]]
-            - integral[low[0], high[1]]
-            - integral[high[0], low[1]]
-            + integral[low[0], low[1]]
-        )
+        """The fraction of valid pixels of each window."""
+        number = valid
+        for windows in self.shape:  # along y, then along x
+            number = _window_sums(number, self.size, self.stride, windows).T
         return (number / self.size**2).astype(np.float32)
 
     def scored(
@@ -80,6 +69,23 @@ class WindowGrid:
         grid = strided_wcs(map_wcs, self.stride, (self.size - 1) / 2)
         grid.pixel_shape = self.shape[::-1]
         return grid
+
+
+def _window_sums(values: np.ndarray, size: int, stride: int, number: int) -> Int[np.ndarray, "number x"]:
+    """Of ``size`` values every ``stride`` along the first axis; beyond its end nothing is added.
+
+    Windows begin and end between blocks of the common divisor of size and stride: the running sum is over blocks, which
+    are far fewer. On a large map the sum of all pixels took longer than a GPU's scan.
+    """
+    block = math.gcd(size, stride)
+    length = (number - 1) * stride + size
+    if len(values) < length:
+        values = np.pad(values, [(0, length - len(values)), (0, 0)])
+    blocks = values.reshape(-1, block, values.shape[1]).sum(axis=1, dtype=np.int32)
+    running = np.zeros((len(blocks) + 1, blocks.shape[1]), np.int32)
+    np.cumsum(blocks, axis=0, out=running[1:])
+    first = np.arange(number) * (stride // block)
+    return running[first + size // block] - running[first]
 
 
 def is_scored(valid_fraction: Float[np.ndarray, "ny nx"], min_valid_fraction: float | int) -> Bool[np.ndarray, "ny nx"]:
