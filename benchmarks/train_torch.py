@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import torch
-from models_torch import Timed
+from models_torch import ANSWERS, Timed
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -189,4 +189,4 @@ if __name__ == "__main__":
             answer = sum(parameter.numel() for parameter in loop.timed.model.parameters())
         else:
             answer = loop.run(command["steps"], command["warm"])
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=ANSWERS, flush=True)
