@@ -1,15 +1,19 @@
 """DenseNet121 under a linear or a Spinal head (Huang et al. 2017, arXiv:1608.06993)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array
 
 from clusterjax.models.layers import (
+    BatchNorm,
     ConvNorm,
     apply_block,
     average_pool,
     batch_norm,
+    batch_statistics,
     check_input_size,
     check_padding,
     conv,
@@ -21,10 +25,36 @@ from clusterjax.models.layers import (
 from clusterjax.models.registry import register_model
 
 
-class DenseLayer(nnx.Module):
-    """Twice normalisation, ReLU, convolution (1x1 to four times the growth, then 3x3); its input stays beside.
+class Stack(NamedTuple):
+    """The features of a block so far: arrays (batch, y, x, feature) to be put side by side; mean and variance of each.
 
-    Without padding, the input loses as many pixels at each side as the convolution.
+    Every layer normalises all of them anew, with weights of its own; their mean and variance are the same each time.
+    """
+
+    parts: tuple[Array, ...]
+    mean: Array
+    variance: Array
+
+    @classmethod
+    def of(cls, x) -> "Stack":
+        return cls((x,), *batch_statistics(x))
+
+    def and_beside(self, y, *, margin: int) -> "Stack":
+        """``margin`` pixels at each side, which a convolution without padding has cost ``y``, are cut off."""
+        if margin:  # their statistics are those of fewer pixels
+            inner = slice(margin, -margin)
+            return Stack.of(jnp.concatenate([*(x[:, inner, inner] for x in self.parts), y], axis=-1))
+        mean, variance = (jnp.concatenate(pair) for pair in zip(self[1:], batch_statistics(y), strict=True))
+        return Stack((*self.parts, y), mean, variance)
+
+    def normalised(self, norm: BatchNorm):
+        return norm(jnp.concatenate(self.parts, axis=-1), (self.mean, self.variance))
+
+
+class DenseLayer(nnx.Module):
+    """Twice normalisation, ReLU, convolution (1x1 to four times the growth, then 3x3) of all features before it.
+
+    Without padding, these lose as many pixels at each side as the convolution.
     """
 
     def __init__(self, num_in: int, growth: int, *, padding: str | None, dtype, rngs: nnx.Rngs):
@@ -34,10 +64,8 @@ class DenseLayer(nnx.Module):
         self.conv2 = conv(4 * growth, growth, 3, padding=padding or 1, bias=False, dtype=dtype, rngs=rngs)
         self.margin = 1 if padding == "VALID" else 0
 
-    def __call__(self, x, *, rngs: nnx.Rngs | None = None):
-        y = self.conv2(relu(self.norm2(self.conv1(relu(self.norm1(x))))))
-        beside = x[:, self.margin : x.shape[1] - self.margin, self.margin : x.shape[2] - self.margin]
-        return jnp.concatenate([beside, y], axis=-1)
+    def __call__(self, features: Stack, *, rngs: nnx.Rngs | None = None) -> Array:
+        return self.conv2(relu(self.norm2(self.conv1(relu(features.normalised(self.norm1))))))
 
 
 class Transition(nnx.Module):
@@ -47,8 +75,8 @@ class Transition(nnx.Module):
         self.norm = batch_norm(num_in, dtype=dtype, rngs=rngs)
         self.conv = conv(num_in, num_in // 2, 1, bias=False, dtype=dtype, rngs=rngs)
 
-    def __call__(self, x):
-        return average_pool(self.conv(relu(self.norm(x))), 2, 2)
+    def __call__(self, features: Stack) -> Array:
+        return average_pool(self.conv(relu(features.normalised(self.norm))), 2, 2)
 
 
 class DenseNet(nnx.Module):
@@ -100,11 +128,10 @@ class DenseNet(nnx.Module):
             check_input_size(image, self.smallest_input, "this DenseNet with padding='VALID'")
         x = max_pool(self.stem(image), 3, 2, padding=0 if self.padding == "VALID" else 1)
         for i, block in enumerate(self.blocks):
-            if i > 0:
-                x = self.transitions[i - 1](x)
+            features = Stack.of(x if i == 0 else self.transitions[i - 1](features))
             for layer in block:
-                x = apply_block(layer, x, remat=self.remat)
-        return global_average_pool(relu(self.norm(x)))
+                features = features.and_beside(apply_block(layer, features, remat=self.remat), margin=layer.margin)
+        return global_average_pool(relu(features.normalised(self.norm)))
 
 
 TORCHVISION = (

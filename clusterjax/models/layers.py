@@ -60,9 +60,29 @@ def dense(num_in: int, num_out: int, *, kernel_init: Callable = he_normal, dtype
     return nnx.Linear(num_in, num_out, kernel_init=kernel_init, dot_general=kernels.dot_general, dtype=dtype, rngs=rngs)
 
 
-def batch_norm(num_features: int, *, epsilon: float = 1e-5, dtype, rngs: nnx.Rngs) -> nnx.BatchNorm:
+def batch_statistics(x: Float[Array, "batch y x feature"]) -> tuple[Float[Array, " feature"], Float[Array, " feature"]]:
+    """(mean, variance) of each feature, in float32, as flax computes them."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean, of_squares = jnp.mean(x, axis=(0, 1, 2)), jnp.mean(x**2, axis=(0, 1, 2))
+    return mean, jnp.maximum(of_squares - mean**2, 0)
+
+
+class BatchNorm(nnx.BatchNorm):
+    """flax's; what :func:`batch_statistics` gave of ``x`` is not computed again when it is handed over."""
+
+    def __call__(self, x, statistics: tuple[Array, Array] | None = None):
+        if statistics is None or self.use_running_average:
+            return super().__call__(x)
+        for running, of_batch in zip((self.mean, self.var), statistics, strict=True):
+            running[...] = jax.lax.stop_gradient(self.momentum * running[...] + (1 - self.momentum) * of_batch)
+        mean, variance = statistics
+        scale = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
+        return ((x - mean) * scale + self.bias[...]).astype(self.dtype)
+
+
+def batch_norm(num_features: int, *, epsilon: float = 1e-5, dtype, rngs: nnx.Rngs) -> BatchNorm:
     """PyTorch's ``BatchNorm2d``: its momentum 0.1 is 0.9 in flax's meaning."""
-    return nnx.BatchNorm(num_features, momentum=0.9, epsilon=epsilon, dtype=dtype, rngs=rngs)
+    return BatchNorm(num_features, momentum=0.9, epsilon=epsilon, dtype=dtype, rngs=rngs)
 
 
 def max_pool(

@@ -1,6 +1,7 @@
 """The networks against the published numbers of parameters, and layers against their definitions."""
 
 import itertools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from flax import nnx
 from clusterjax.errors import InputError
 from clusterjax.models import create_model, model_names
 from clusterjax.models.heads import HEADS
-from clusterjax.models.layers import SqueezeExcite, StochasticDepth, adaptive_average_pool, conv, max_pool
+from clusterjax.models.layers import BatchNorm, SqueezeExcite, StochasticDepth, adaptive_average_pool, conv, max_pool
 from clusterjax.models.registry import model_entry
 
 # Of torchvision, timm and their papers, at 3 bands and 1000 classes under the head given; ResNet18's own has one hidden
@@ -216,28 +217,47 @@ def test_rematerialisation_changes_memory_not_numbers(name):
         "efficientnet_b0": {"depth": 0.2},
         "densenet121": {"num_layers": (2, 2)},
     }[name]
-    image = jnp.asarray(np.random.default_rng(0).normal(size=(6, 64, 64, 2)), jnp.float32)
+    assert_same_training(training_pass(build(name, **small)), training_pass(build(name, remat=True, **small)))
 
-    def gradient(remat):
-        graphdef, params, rest = nnx.split(build(name, remat=remat, **small), nnx.Param, ...)
 
-        def loss(params):
-            model = nnx.merge(graphdef, params, rest, copy=True)
-            model.train()
-            features = model.backbone(image, rngs=nnx.Rngs(dropout=3))
-            # Not of the squares, whose sum a batch normalisation keeps the same.
-            projection = np.random.default_rng(1).normal(size=features.shape)
-            return jnp.sum(features * projection), nnx.state(model, nnx.BatchStat)
+@pytest.mark.parametrize("padding", [None, "VALID"])
+def test_statistics_that_layers_share_are_those_that_each_would_compute(padding):
+    def anew(self, x, statistics=None):
+        return nnx.BatchNorm.__call__(self, x)
 
-        (value, statistics), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
-        return value, jax.tree.leaves(statistics), jax.tree.leaves(grads)
+    model = build("densenet121", num_layers=(3, 2), padding=padding)
+    for _, norm in nnx.iter_modules(model):
+        if isinstance(norm, BatchNorm):
+            norm.scale[...], norm.bias[...] = jnp.linspace(0.5, 2, len(norm.scale)), jnp.linspace(-1, 1, len(norm.bias))
+    shared = training_pass(model, size=80)
+    with mock.patch.object(BatchNorm, "__call__", anew):
+        each = training_pass(model, size=80)
+    assert_same_training(each, shared)
 
-    (value, *trees), (remat_value, *remat_trees) = gradient(False), gradient(True)
-    np.testing.assert_allclose(value, remat_value, rtol=1e-4)
-    for a, b in zip(trees, remat_trees, strict=True):
+
+def training_pass(model, size=64):
+    """(a loss, the statistics after it, its gradients) of the backbone in training."""
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+    image = jnp.asarray(np.random.default_rng(0).normal(size=(6, size, size, 2)), jnp.float32)
+
+    def loss(params):
+        model = nnx.merge(graphdef, params, rest, copy=True)
+        model.train()
+        features = model.backbone(image, rngs=nnx.Rngs(dropout=3))
+        # Not of the squares, whose sum a batch normalisation keeps the same.
+        projection = np.random.default_rng(1).normal(size=features.shape)
+        return jnp.sum(features * projection), nnx.state(model, nnx.BatchStat)
+
+    (value, statistics), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    return value, jax.tree.leaves(statistics), jax.tree.leaves(grads)
+
+
+def assert_same_training(one, other):
+    np.testing.assert_allclose(one[0], other[0], rtol=1e-4)
+    for a, b in zip(one[1:], other[1:], strict=True):
         scale = max((float(np.abs(leaf).max()) for leaf in a), default=0.0)
-        for leaf, remat_leaf in zip(a, b, strict=True):
-            np.testing.assert_allclose(leaf, remat_leaf, rtol=0, atol=1e-4 * scale)
+        for leaf, other_leaf in zip(a, b, strict=True):
+            np.testing.assert_allclose(leaf, other_leaf, rtol=0, atol=1e-4 * scale)
 
 
 def test_sizes_that_cannot_be_are_named():

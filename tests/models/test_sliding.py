@@ -14,6 +14,7 @@ from random_weights import make_random_network
 
 from clusterjax.errors import InputError
 from clusterjax.models import create_model
+from clusterjax.models.densenet import Stack
 from clusterjax.models.layers import adaptive_average_pool, average_pool, conv, flatten, global_average_pool, max_pool
 from clusterjax.models.sliding import before_layer, evaluate_dense, in_parallel, plan_dense
 
@@ -163,13 +164,24 @@ def test_smallest_input_is_named_and_parameters_are_the_padded_networks(name):
         shape_at(least - 1, least)
 
 
+def first_dense_layer(backbone):
+    """With its input beside its output."""
+    layer = backbone.blocks[0][0]
+
+    def block(x):
+        before = Stack.of(x)
+        return jnp.concatenate(before.and_beside(layer(before), margin=layer.margin).parts, axis=-1)
+
+    return block
+
+
 # (network, options, its block, pixels by which the strided grid without padding begins later)
 BLOCKS = [
     ("resnet18", {"num_blocks": (1, 1)}, lambda backbone: backbone.stages[0][0], 0),
     ("resnet18", {"num_blocks": (1, 1)}, lambda backbone: backbone.stages[1][0], 1),
     ("resnet50", {"num_blocks": (1, 1)}, lambda backbone: backbone.stages[0][0], 0),
     ("resnet50", {"num_blocks": (1, 1)}, lambda backbone: backbone.stages[1][0], 1),
-    ("densenet121", {"num_layers": (1, 1), "growth": 4}, lambda backbone: backbone.blocks[0][0], 0),
+    ("densenet121", {"num_layers": (1, 1), "growth": 4}, first_dense_layer, 0),
 ]
 
 
