@@ -1,6 +1,5 @@
 """From the scores of the validation split to probabilities: in the tables of predictions, in maps, of candidates."""
 
-import json
 import pathlib
 
 import numpy as np
@@ -10,7 +9,7 @@ from clusterjax.config import ExperimentConfig
 from clusterjax.evaluation.calibration import METHODS, Calibration, fit_calibration
 from clusterjax.evaluation.prior_shift import fit_for_sky, sky_fractions, type_fractions
 from clusterjax.evaluation.reliability import calibration_figures
-from clusterjax.jobs.session import say, write_json
+from clusterjax.jobs.session import read_json, say, write_json
 from clusterjax.sky.catalogues import write_table
 
 FILE = "calibration.json"
@@ -107,7 +106,7 @@ def find_calibration(workdir: pathlib.Path, config: ExperimentConfig, source: st
         (pathlib.Path(source) / FILE, lambda _: True),
     ):
         if path.exists():
-            values = json.loads(path.read_text())
+            values = read_json(path)
             made_from = values["made_from"]
             if is_same(made_from["checkpoint"]) and made_from["calibration"] == calibration_inputs(config):
                 return values["for_maps"] and Calibration.from_dict(values["for_maps"])

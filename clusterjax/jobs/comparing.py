@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from clusterjax.evaluation.breakdown import recall_in_bins
 from clusterjax.evaluation.paired import accuracy_difference, paired_auc
 from clusterjax.evaluation.published import PUBLISHED_ACCURACY, WARNING
 from clusterjax.jobs.comparing_purity import purity_tables, scored
-from clusterjax.jobs.session import open_workdir, say
+from clusterjax.jobs.session import open_workdir, read_json, say
 from clusterjax.report.contents import Comparison, LrRange, Report
 from clusterjax.report.html import write_report
 from clusterjax.report.plots_learning import plot_lr_ranges
@@ -94,7 +93,7 @@ def show_learning_rates(folders: Sequence[pathlib.Path], workdir: pathlib.Path) 
     for folder in folders:
         path = folder / "lr_range" / "lr_range.json"
         if path.exists():
-            values = json.loads(path.read_text())
+            values = read_json(path)
             results[folder.name] = LrRange(**{name: value for name, value in values.items() if name != "made_from"})
     if not results:
         return
@@ -112,7 +111,7 @@ def _read_run(folder: pathlib.Path) -> _Run | None:
     if missing:
         say(f"{folder} is left out: it has no {missing[0].relative_to(folder)}")
         return None
-    config, metrics = from_json(needed[0].read_text()), json.loads(needed[1].read_text())
+    config, metrics = from_json(needed[0].read_text()), read_json(needed[1])
     figures = dict(metrics["test"])
     if (evaluation / "calibration.fits").exists():
         used = [row for row in read_table(evaluation / "calibration.fits") if row["used"]]

@@ -4,8 +4,6 @@ Fold i is trained on all folds but i and i + 1, of which i + 1 chooses its check
 data set take part (but for catalogues that were held out). Each fold is a run of its own in the workdir's folds/.
 """
 
-import json
-
 import numpy as np
 from astropy.table import Table, vstack
 
@@ -20,7 +18,7 @@ from clusterjax.jobs.calibrating import scores_of
 from clusterjax.jobs.learning import Learning, build, describe, evaluation_batches, set_up
 from clusterjax.jobs.members import Member, learning_rate, member_session, train_members
 from clusterjax.jobs.scoring import predictions_table
-from clusterjax.jobs.session import Session, say, write_json
+from clusterjax.jobs.session import Session, read_json, say, write_json
 from clusterjax.sky.catalogues import write_table
 from clusterjax.sky.regions import assign_folds, sky_block
 from clusterjax.training.evaluate import evaluate as run_evaluation
@@ -99,7 +97,7 @@ def _check_same_folds(session: Session, data: str) -> None:
         "seed": config.seed,
         "block_nside": config.data.block_nside,
     }
-    if path.exists() and json.loads(path.read_text()) != made_from:
+    if path.exists() and read_json(path) != made_from:
         raise InputError(f"{path.parent} was begun with {path.read_text().strip()}; remove it, or give a --workdir")
     write_json(path, made_from)
 

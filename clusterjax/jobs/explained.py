@@ -1,13 +1,12 @@
 """What the job explain left, for the report."""
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 from astropy.table import Table
 
-from clusterjax.jobs.session import say
+from clusterjax.jobs.session import read_json, say
 from clusterjax.report.contents import ActivationMaps, Explanations, Predictions, Saliency
 from clusterjax.report.galleries import caption
 from clusterjax.sky.catalogues import read_table
@@ -68,7 +67,7 @@ def read_explained(workdir: pathlib.Path, metrics: dict) -> Explained | None:
     folder = workdir / "explain"
     if not (folder / "summary.json").exists():
         return None
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = read_json(folder / "summary.json")
     if summary["made_from"]["evaluation"] != metrics["made_from"]:
         say("the explanations are of another evaluation and are left out: run --job=explain")
         return None

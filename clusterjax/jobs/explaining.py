@@ -5,7 +5,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 
 import jax
@@ -20,7 +19,7 @@ from clusterjax.errors import InputError
 from clusterjax.experiment import Network
 from clusterjax.jobs.examples import read_images, read_predictions
 from clusterjax.jobs.learning import build
-from clusterjax.jobs.session import Session, is_done, say, write_json
+from clusterjax.jobs.session import Session, is_done, read_json, say, write_json
 from clusterjax.report.contents import Predictions
 from clusterjax.report.galleries import choose_examples
 from clusterjax.sky.catalogues import write_table
@@ -66,7 +65,7 @@ def explain(session: Session) -> None:
 
 def _evaluation_of(checkpoint: str, workdir: pathlib.Path) -> dict:
     metrics = workdir / "evaluation" / "metrics.json"
-    evaluated = json.loads(metrics.read_text()) if metrics.exists() else {}
+    evaluated = read_json(metrics) or {}
     if evaluated.get("made_from", {}).get("checkpoint") != checkpoint:
         raise InputError(f"there is no evaluation of {checkpoint} in {workdir}; run --job=evaluate first")
     return evaluated

@@ -1,7 +1,6 @@
 """The job fuse: two or more finished runs on the same cutouts made one, from their scores alone."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -12,7 +11,7 @@ from clusterjax.config import ModelConfig, from_json, to_json
 from clusterjax.errors import InputError
 from clusterjax.evaluation.fusion import METHODS, Stacking, fuse_scores
 from clusterjax.jobs.scoring import SPLITS, SPREAD, make_headline, show_members, split_metrics
-from clusterjax.jobs.session import open_workdir, say, write_json
+from clusterjax.jobs.session import open_workdir, read_json, say, write_json
 from clusterjax.report.console import headline_text
 from clusterjax.sky.catalogues import read_table, write_table
 from clusterjax.writing import replacing, write_text
@@ -118,7 +117,7 @@ def _write(folders, names, folder: pathlib.Path, method: str, tables: dict, memb
     config = from_json((folders[0] / "config.json").read_text())
     config = dataclasses.replace(config, name=folder.name, model=ModelConfig(f"{method}({', '.join(names)})"))
     write_text(folder / "config.json", to_json(config))
-    made_from = json.loads((folders[0] / "evaluation" / "metrics.json").read_text())["made_from"]
+    made_from = read_json(folders[0] / "evaluation" / "metrics.json")["made_from"]
     fusion = {"runs": [str(each) for each in folders], "observers": list(names), "method": method}
     fusion["slopes"] = [how.slopes.tolist() for how in used]
     fusion["intercepts"] = [how.intercept for how in used]

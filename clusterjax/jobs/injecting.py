@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from clusterjax.errors import InputError
 from clusterjax.jobs.finders import NETWORK, filter_finder, knobs_of, network_finder
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN, open_searched_map, scan
 from clusterjax.jobs.selection_figures import Control, make_selection, summary_of
-from clusterjax.jobs.session import Session, is_done, say, write_json
+from clusterjax.jobs.session import Session, is_done, read_json, say, write_json
 from clusterjax.search.inject import Finder, Injections, inject_and_find, make_targets
 from clusterjax.simulation.cosmology import theta500_arcmin
 from clusterjax.simulation.haloes import Haloes
@@ -41,7 +40,7 @@ def inject(session: Session) -> None:
     sky = _whole_map(session)
     knobs = knobs_of(config, sky)
     made_from = {
-        "scan": json.loads((scanned / "summary.json").read_text())["made_from"],
+        "scan": read_json(scanned / "summary.json")["made_from"],
         "inject": dataclasses.asdict(config.inject),
         "sky": dataclasses.asdict(knobs),
     }

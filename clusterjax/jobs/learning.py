@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.experiment import DatasetFacts, Network, create_network, dataset_facts, make_builder
 from clusterjax.jobs.provenance import keep_provenance
-from clusterjax.jobs.session import Session, is_done, say, write_json
+from clusterjax.jobs.session import Session, is_done, read_json, say, write_json
 from clusterjax.parallel import check_divisible, to_global, to_host
 from clusterjax.report.plots_learning import plot_lr_range
 from clusterjax.report.theme import to_png
@@ -181,7 +180,7 @@ def find_learning_rate(session: Session, learning: Learning | None = None) -> fl
         "batch_size": config.training.global_batch_size,
         **{name: getattr(config.training, name) for name in _CHANGE_THE_LOSS},
     }
-    stored = hosts.from_first_host(lambda: json.loads(path.read_text()) if is_done(path, made_from) else None)
+    stored = hosts.from_first_host(lambda: read_json(path) if is_done(path, made_from) else None)
     if stored is not None:
         result = LrRangeResult(**{name: value for name, value in stored.items() if name != "made_from"})
     else:

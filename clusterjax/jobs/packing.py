@@ -1,12 +1,11 @@
 """The job pack: a trained network as a few small files, that Python and scans take by the folder's path."""
 
-import json
 import shutil
 
 from clusterjax import __version__
 from clusterjax.errors import InputError
 from clusterjax.jobs.calibrating import FILE as CALIBRATION
-from clusterjax.jobs.session import Session
+from clusterjax.jobs.session import Session, read_json
 from clusterjax.training.packed import ABOUT, WEIGHTS, write_packed
 
 MODEL_CARD = "model_card.md"
@@ -24,7 +23,7 @@ def pack(session: Session) -> None:
         raise InputError(
             f"{session.workdir} has no evaluation and report to pack; run --job=evaluate, then --job=report"
         )
-    evaluated = json.loads(calibration.read_text())["made_from"]["checkpoint"]
+    evaluated = read_json(calibration)["made_from"]["checkpoint"]
     if evaluated != network.source:
         raise InputError(
             f"{calibration} is of {evaluated}, not of {network.source}; run --job=evaluate, then --job=report"

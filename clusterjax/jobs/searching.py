@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import json
 import pathlib
 import shutil
 import time
@@ -20,7 +19,7 @@ from clusterjax.jobs.candidates import Catalogues, describe_candidates, read_cat
 from clusterjax.jobs.map_checks import as_trained, check_one_scale
 from clusterjax.jobs.scanning import search_map
 from clusterjax.jobs.scoring import scores_inputs
-from clusterjax.jobs.session import Session, is_done, say, write_json
+from clusterjax.jobs.session import Session, is_done, read_json, say, write_json
 from clusterjax.jobs.sky_outputs import write_sky_outputs
 from clusterjax.jobs.vetting_page import vetting_page
 from clusterjax.parallel import check_divisible
@@ -145,7 +144,7 @@ def _scan(session: Session) -> None:
     )
     survey = Survey(probability_map, detections, sources=sources, threshold=config.search.threshold)
     write_bytes(folder / "score.png", score_map_png(survey))
-    how = json.loads((folder / _SCORED).read_text())
+    how = read_json(folder / _SCORED)
     summary = {"seconds": how["seconds"], "num_windows": how["num_windows"], "provenance": provenance, **summary}
     write_json(folder / "summary.json", {"made_from": made_from, **summary})
     say(f"score map and {summary['num_detections']} candidates: {folder}")

@@ -110,12 +110,22 @@ def write_json(path: pathlib.Path, values: Any) -> None:
 
 
 def read_json(path: pathlib.Path) -> Any:
-    """None where there is no such file."""
-    return json.loads(path.read_text()) if path.exists() else None
+    """None where there is no such file. Raises InputError for one that is damaged: cut off by a full disk, say."""
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:  # of JSON, or of UTF-8
+        raise InputError(f"{path} is damaged ({error}); delete it, and run again the job that wrote it") from None
 
 
 def is_done(path: pathlib.Path, made_from: dict) -> bool:
-    """True if the result at ``path``, JSON with a field ``made_from``, was made from the same inputs."""
-    if not path.exists():
+    """True if the result at ``path``, JSON with a field ``made_from``, was made from the same inputs.
+
+    A damaged one is not: it is made again.
+    """
+    try:
+        values = read_json(path)
+    except InputError:
         return False
-    return json.loads(path.read_text()).get("made_from") == json.loads(json.dumps(made_from))
+    return values is not None and values.get("made_from") == json.loads(json.dumps(made_from))

@@ -1,7 +1,6 @@
 """The vetting page of a scan: every candidate with its pictures, and what the network saw in the best ones."""
 
 import dataclasses
-import json
 
 import numpy as np
 from astropy.table import Table
@@ -9,7 +8,7 @@ from astropy.table import Table
 from clusterjax.config import ExplainConfig, VettingConfig
 from clusterjax.experiment import Network
 from clusterjax.jobs.explaining import mean_attributions, mean_grad_cam, on_cutout_pixels
-from clusterjax.jobs.session import Session, is_done, say, write_json
+from clusterjax.jobs.session import Session, is_done, read_json, say, write_json
 from clusterjax.report.images import (
     band_pictures,
     block_means,
@@ -41,7 +40,7 @@ def vetting_page(session: Session, network: Network) -> None:
     A page of the same scan and settings is left as it is.
     """
     config, scan = session.config, session.workdir / "scan"
-    summary = json.loads((scan / "summary.json").read_text())
+    summary = read_json(scan / "summary.json")
     folder = session.workdir / "vetting"
     path, made = folder / "index.html", folder / "page.json"
     made_from = {
