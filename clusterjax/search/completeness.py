@@ -4,7 +4,7 @@ P = c Phi(s ((M500c / M50)^b - 1) / b): the error function, for what a finder me
 mass, b, of which 0 stands for the logarithm. The limiting mass M50 is a polynomial in ln(1 + z) times a power of the
 noise, the slope s > 0 changes with ln(1 + z), so that P never falls with mass, and c <= 1 is what is found of the most
 massive. Fitted by maximum likelihood; priors so wide that any data outweigh them keep what the data do not tell (of a
-limit that no injection reaches) finite.
+limit that no injection reaches) finite. The power of the noise is 0 or above.
 """
 
 import dataclasses
@@ -171,7 +171,13 @@ def fit_completeness(
     start = mean.copy()
     # The mass at which half of the fewest are found, roughly: where found and missed ones balance.
     start[0] = np.mean(np.log(m500c_msun / PIVOT_MSUN)) + (0.5 - np.mean(found))
-    best = optimize.minimize(minus_log_posterior, start, jac=True, method="BFGS", options={"gtol": 1e-6})
+    # Noise never helps. In the infrared some of what a block's pixels scatter by is galaxies, and a cluster on top of
+    # others is found more easily: with a power below 0 any crowded place would count as deep.
+    bounds = [(None, None)] * (len(mean) - fits_noise) + [(0.0, None)] * fits_noise
+    best = optimize.minimize(
+        minus_log_posterior, start, jac=True, method="L-BFGS-B", bounds=bounds,
+        options={"gtol": 1e-6, "ftol": 1e-13, "maxiter": 2000},
+    )  # fmt: skip
     model = dataclasses.replace(blank, parameters=best.x)
     chance, gradient = model._evaluate(m500c_msun, redshift, noise)
     variance = np.clip(chance * (1 - chance), 1e-9, None)
