@@ -162,6 +162,22 @@ def test_uniform_noise_fits_no_power_and_other_redshifts_are_held():
     np.testing.assert_array_equal(model.probability(3e14, 0.5, 1.0), model.probability(3e14, 0.5, 3.0))
 
 
+def test_more_noise_never_makes_a_cluster_easier_to_find():
+    """Where crowded places are found in more easily, and seem noisier: the mean over both is what is right."""
+    rng = np.random.default_rng(5)
+    mass, redshift = (part.ravel() for part in np.meshgrid(np.tile(MASSES, 40), REDSHIFTS))
+    noise = np.exp(rng.normal(0, 0.1, mass.size))
+    found = rng.random(mass.size) < law(mass * noise**4, redshift, np.ones(mass.size))
+    model = fit_completeness(found, mass, redshift, noise)
+    assert model.fits_noise
+    assert model.parameters[-1] == 0
+    assert model.probability(3e14, 0.6, 2.0) == model.probability(3e14, 0.6, 1.0)
+    chance = model.probability(mass, redshift, noise)
+    for each in MASSES:
+        of_mass = mass == each
+        assert found[of_mass].mean() == pytest.approx(chance[of_mass].mean(), abs=0.06)
+
+
 def test_goodness_of_fit_accepts_the_law_and_refuses_another():
     found, mass, redshift, noise = draw(4, noise_spread=0.0)
     good = goodness_of_fit(fit_completeness(found, mass, redshift, noise), found, mass, redshift, noise, draws=25)
