@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from scipy import stats
 from untrained import untrained_networks
 
@@ -199,6 +200,29 @@ def test_injected_and_own_clusters_of_a_simulated_sky_are_found_alike():
         chosen = (mass >= low) & (mass < high)
         spread = np.sqrt(np.sum((chance * (1 - chance))[chosen]) + 0.5)
         assert chosen.sum() > 20
+        assert abs(found[chosen].sum() - chance[chosen].sum()) < 3 * spread, (low, high)
+
+
+@pytest.mark.slow
+def test_infrared_clusters_of_the_map_itself_are_found_as_the_injected_ones(tmp_path, run_program):
+    """By the network that comes along; crowded places, which look noisier, are not taken for deep or shallow ones."""
+    result = run_program(
+        "--config=configs/search_ir.py:small", "--job=inject", "--network=infrared", f"--workdir={tmp_path}",
+        "--config.search.map_seed=11", "--config.inject.min_distance_arcmin=6", "--config.inject.per_cell=12",
+        num_devices=1,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    selection = SelectionFunction.read(tmp_path / "inject" / "selection.fits")
+    own = Table.read(tmp_path / "scan" / "sources.fits")
+    own = own[np.asarray(own["searched"], bool) & (np.asarray(own["m500c_msun"]) >= 1e14)]
+    mass = np.asarray(own["m500c_msun"], float)
+    found = np.asarray(own["detection_index"]) >= 0
+    truth = mass, *(np.asarray(own[name], float) for name in ("redshift", "ra_deg", "dec_deg"))
+    chance, error = selection(*truth), selection.error(*truth)
+    for low, high in ((1e14, 1.5e14), (1.5e14, 2.5e14), (2.5e14, 2e15), (1e14, 2e15)):
+        chosen = (mass >= low) & (mass < high)
+        spread = np.sqrt(np.sum((chance * (1 - chance))[chosen]) + np.sum(error[chosen]) ** 2 / 4)
+        assert chosen.sum() > 10
         assert abs(found[chosen].sum() - chance[chosen].sum()) < 3 * spread, (low, high)
 
 
