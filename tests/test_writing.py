@@ -80,7 +80,6 @@ def test_a_limit_of_the_system_is_one_line(tmp_path):
         import numpy as np
         from astropy.table import Table
         from clusterjax.errors import InputError
-from clusterjax.jobs.session import is_done, read_json
         from clusterjax.sky.catalogues import write_table
         from clusterjax.sky.fits import write_sky_map
         from clusterjax.sky.geometry import make_wcs
