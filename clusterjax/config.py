@@ -435,7 +435,7 @@ def _parse_json(text: str):
         raise InputError(f"the config is no JSON: {' '.join(str(error).split())[:100]}") from error
 
 
-def _from_dict(cls, values: dict, path: str):
+def _from_dict(cls, values: object, path: str):
     if not isinstance(values, dict):
         raise InputError(f"{path}={str(values)[:50]!r} must be a dict with {', '.join(field_types(cls))}")
     fields = field_types(cls)

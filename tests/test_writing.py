@@ -13,7 +13,8 @@ import pytest
 
 from clusterjax import writing
 from clusterjax.errors import InputError
-from clusterjax.jobs.session import is_done, read_json
+from clusterjax.jobs.provenance import read_provenance
+from clusterjax.jobs.session import is_done, read_config, read_json
 from clusterjax.writing import replacing, replacing_folder, write_text
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -126,13 +127,19 @@ def test_killed_while_it_writes(tmp_path):
     assert files(tmp_path) == {"a": "new"}
 
 
-@pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe", b"[]", b"null"])
 def test_a_damaged_result_is_named_and_made_again(content, tmp_path):
     path = tmp_path / "metrics.json"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"metrics\.json is damaged .* run again the job that wrote it"):
         read_json(path)
     assert not is_done(path, {})
+    with pytest.raises(InputError, match=r"metrics\.json: "):
+        read_config(path)
+    path.rename(tmp_path / "provenance.jsonl")
+    if content:
+        with pytest.raises(InputError, match=r"provenance\.jsonl is damaged"):
+            read_provenance(tmp_path)
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.table import Table, vstack
 
-from clusterjax.config import ExperimentConfig, from_json
+from clusterjax.config import ExperimentConfig
 from clusterjax.errors import InputError
 from clusterjax.evaluation.breakdown import recall_in_bins
 from clusterjax.evaluation.paired import accuracy_difference, paired_auc
 from clusterjax.evaluation.published import PUBLISHED_ACCURACY, WARNING
 from clusterjax.jobs.comparing_purity import purity_tables, scored
-from clusterjax.jobs.session import open_workdir, read_json, say
+from clusterjax.jobs.session import open_workdir, read_config, read_json, say
 from clusterjax.report.contents import Comparison, LrRange, Report
 from clusterjax.report.html import write_report
 from clusterjax.report.plots_learning import plot_lr_ranges
@@ -111,7 +111,7 @@ def _read_run(folder: pathlib.Path) -> _Run | None:
     if missing:
         say(f"{folder} is left out: it has no {missing[0].relative_to(folder)}")
         return None
-    config, metrics = from_json(needed[0].read_text()), read_json(needed[1])
+    config, metrics = read_config(needed[0]), read_json(needed[1])
     figures = dict(metrics["test"])
     if (evaluation / "calibration.fits").exists():
         used = [row for row in read_table(evaluation / "calibration.fits") if row["used"]]

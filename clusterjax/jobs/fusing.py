@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.table import Table
 
-from clusterjax.config import ModelConfig, from_json, to_json
+from clusterjax.config import ModelConfig, to_json
 from clusterjax.errors import InputError
 from clusterjax.evaluation.fusion import METHODS, Stacking, fuse_scores
 from clusterjax.jobs.scoring import SPLITS, SPREAD, make_headline, show_members, split_metrics
-from clusterjax.jobs.session import open_workdir, read_json, say, write_json
+from clusterjax.jobs.session import open_workdir, read_config, read_json, say, write_json
 from clusterjax.report.console import headline_text
 from clusterjax.sky.catalogues import read_table, write_table
 from clusterjax.writing import replacing, write_text
@@ -35,7 +35,7 @@ def fuse(folders: Sequence[pathlib.Path], workdir: pathlib.Path) -> list[pathlib
     members = {split: _member_scores(folders, columns, tables[split], split) for split in SPLITS}
     open_workdir(workdir)
     names = [
-        from_json((folder / "config.json").read_text()).model.name if column == "score" else column
+        read_config(folder / "config.json").model.name if column == "score" else column
         for folder, column in zip(folders, columns, strict=True)
     ]
     return [_write(folders, names, workdir / method, method, tables, members) for method in METHODS]
@@ -114,7 +114,7 @@ def _write(folders, names, folder: pathlib.Path, method: str, tables: dict, memb
         headline = show_members(evaluation, predictions, stacked, headline, classes)
     with replacing(evaluation / "headline.ecsv") as partial:
         headline.write(partial, format="ascii.ecsv", overwrite=True)
-    config = from_json((folders[0] / "config.json").read_text())
+    config = read_config(folders[0] / "config.json")
     config = dataclasses.replace(config, name=folder.name, model=ModelConfig(f"{method}({', '.join(names)})"))
     write_text(folder / "config.json", to_json(config))
     made_from = read_json(folders[0] / "evaluation" / "metrics.json")["made_from"]

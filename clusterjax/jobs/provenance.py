@@ -11,6 +11,7 @@ import subprocess
 import jax
 
 import clusterjax
+from clusterjax.jobs.session import parse_json
 from clusterjax.writing import write_text
 
 FILE = "provenance.jsonl"
@@ -71,7 +72,7 @@ def keep_provenance(workdir: pathlib.Path) -> None:
 def read_provenance(workdir: pathlib.Path) -> list[dict]:
     """An entry for each time that training began or went on with something else; the first is the oldest."""
     path = workdir / FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [parse_json(line, path) for line in path.read_bytes().splitlines()] if path.exists() else []
 
 
 def fingerprint(data_dir: str | pathlib.Path) -> str:

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from astropy.table import Table
 
-from clusterjax.config import ExperimentConfig, ExplainConfig, from_json
+from clusterjax.config import ExperimentConfig, ExplainConfig
 from clusterjax.data.sources import open_source
 from clusterjax.errors import InputError
 from clusterjax.experiment import MEMBERS, make_builder
@@ -21,7 +21,7 @@ from clusterjax.jobs.injecting import selection_path
 from clusterjax.jobs.model_card import make_model_card
 from clusterjax.jobs.provenance import describe_hardware, describe_software
 from clusterjax.jobs.searching import COMPLETE_ABOVE_MSUN
-from clusterjax.jobs.session import Session, read_json
+from clusterjax.jobs.session import Session, read_config, read_json
 from clusterjax.report.blocks import Section
 from clusterjax.report.console import headline_text, paths_text
 from clusterjax.report.contents import CrossValidation, LrRange, Report, Survey
@@ -133,7 +133,7 @@ def _write_card(workdir: pathlib.Path, config: ExperimentConfig, made: Report) -
 
 def _config_of_run(workdir: pathlib.Path, config: ExperimentConfig) -> ExperimentConfig:
     path = workdir / "config.json"
-    return from_json(path.read_text()) if path.exists() else config
+    return read_config(path) if path.exists() else config
 
 
 def _optional_table(path: pathlib.Path) -> Table | None:

@@ -83,7 +83,7 @@ def keep_config(workdir: pathlib.Path, config: ExperimentConfig) -> None:
     path = workdir / "config.json"
     new = json.loads(to_json(config))
     if path.exists() and (workdir / "checkpoints").exists():
-        old = json.loads(to_json(from_json(path.read_text())))  # with what has come since then at its default
+        old = json.loads(to_json(read_config(path)))  # with what has come since then at its default
         changed = [name for name in _differences(old, new) if not name.startswith(_FREE_FIELDS)]
         if changed:
             raise InputError(
@@ -109,14 +109,30 @@ def write_json(path: pathlib.Path, values: Any) -> None:
     write_text(path, json.dumps(values, indent=2) + "\n")
 
 
-def read_json(path: pathlib.Path) -> Any:
+def read_json(path: pathlib.Path) -> dict | None:
     """None where there is no such file. Raises InputError for one that is damaged: cut off by a full disk, say."""
-    if not path.exists():
-        return None
+    return parse_json(path.read_bytes(), path) if path.exists() else None
+
+
+def parse_json(content: bytes, path: pathlib.Path) -> dict:
+    """The object that ``content``, of ``path``, describes. Raises InputError where it is damaged."""
     try:
-        return json.loads(path.read_text())
+        values = json.loads(content)
     except ValueError as error:  # of JSON, or of UTF-8
-        raise InputError(f"{path} is damaged ({error}); delete it, and run again the job that wrote it") from None
+        values, why = None, str(error)
+    else:
+        why = f"it holds {str(values)[:20]!r}, not fields"
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is damaged ({why}); delete it, and run again the job that wrote it")
+    return values
+
+
+def read_config(path: pathlib.Path) -> ExperimentConfig:
+    """That of a run. Raises InputError, with the file's name, where it is none."""
+    try:
+        return from_json(path.read_text())
+    except (InputError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def is_done(path: pathlib.Path, made_from: dict) -> bool:
