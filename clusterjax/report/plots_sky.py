@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from astropy import units
 from astropy.table import Table
 from astropy.wcs import WCS
 from jaxtyping import Float, Real, UInt8
@@ -49,6 +50,8 @@ def _sky_axes(figure: Figure, wcs: WCS, theme: Theme):
         coordinate.set_ticklabel(size=8, color=theme.text, exclude_overlapping=True)
         coordinate.set_ticks(color=theme.muted)
         coordinate.set_ticks_position("bl"[0] if name == "right ascension" else "l")
+    if axes.coords[0].get_format_unit() == units.hourangle:  # astropy's own separators are mathtext, which is off here
+        axes.coords[0].set_separator(("ʰ", "ᵐ", "ˢ"))
     axes.coords.grid(color=theme.muted, alpha=0.25, linewidth=0.5)
     axes.coords.frame.set_color(theme.muted)
     return axes

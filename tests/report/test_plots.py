@@ -8,12 +8,14 @@ import matplotlib
 import numpy as np
 import pytest
 from astropy.table import Table
+from matplotlib.backends.backend_agg import RendererAgg
 
 from clusterjax.evaluation.breakdown import confusion_by_object_type, recall_in_bins
 from clusterjax.evaluation.curves import precision_recall_curve, roc_curve
 from clusterjax.report import plots_learning, plots_scores, plots_sky
 from clusterjax.report.survey import _marks
 from clusterjax.report.theme import DARK, LIGHT, THEMES, to_png
+from clusterjax.sky.geometry import make_wcs
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,27 @@ def test_map_marks_lie_on_their_pixels(survey):
     figure = plots_sky.plot_score_map(survey.probability_map.score, survey.probability_map.wcs, on_map)
     assert figure.axes[0].images[0].get_clim() == (0, 1)
     assert figure.axes[0].images[0].get_cmap().name == "PuBu"
+
+
+@pytest.mark.parametrize(
+    ("ra_deg", "dec_deg", "words"), [(30.0, 5.0, "ʰ"), (0.0, -40.0, "−40°00'"), (180.0, 89.5, "ʰ")]
+)
+@pytest.mark.parametrize("pixel_scale_arcsec", [2.75, 30.0])
+def test_coordinates_are_written_as_one_reads_them(ra_deg, dec_deg, words, pixel_scale_arcsec, monkeypatch):
+    """Not in TeX: the report takes a dollar for a dollar."""
+    drawn = []
+    draw_text = RendererAgg.draw_text
+
+    def note(self, graphics, x, y, text, *args, **kwargs):
+        drawn.append((text, kwargs.get("ismath", args[2] if len(args) > 2 else False)))
+        return draw_text(self, graphics, x, y, text, *args, **kwargs)
+
+    monkeypatch.setattr(RendererAgg, "draw_text", note)
+    wcs = make_wcs((120, 120), ra_deg=ra_deg, dec_deg=dec_deg, pixel_scale_arcsec=pixel_scale_arcsec)
+    nobody = np.zeros(0)
+    to_png(plots_sky.plot_score_map(np.zeros((120, 120)), wcs, plots_sky.Marks(nobody, nobody, nobody)))
+    assert any(words in text for text, _ in drawn)
+    assert not [text for text, ismath in drawn if "$" in text and not ismath]
 
 
 def test_completeness_curve_marks_the_threshold():
