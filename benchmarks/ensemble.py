@@ -1,6 +1,7 @@
-"""Training steps of several members at once, against those of one: in turns (as a CPU does it) and as one program.
+"""Training steps of several members at once, against those of one: in turns (as a CPU does it) and as one program (as a GPU
+does it).
 
-    python benchmarks/ensemble.py [--members 10] [--model baseline] [--size 64] [--batch 64] [--repeats 7]
+    python benchmarks/ensemble.py [--members 10] [--model baseline] [--size 64] [--batch 64] [--dtype bfloat16]
 
 The three kinds take turns; medians of the repeats. An ensemble should cost less than 4 times one network on an
 accelerator, for Baseline and the custom network, and no more than its number on a CPU.
@@ -29,12 +30,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()
     mesh, tx = make_mesh(), make_optimizer(OptimConfig())
     seeds = range(options.members)
 
     def build(rngs):
-        return create_model(options.model, num_bands=2, num_classes=2, dtype="float32", rngs=rngs)
+        return create_model(options.model, num_bands=2, num_classes=2, dtype=options.dtype, rngs=rngs)
 
     graphdefs, states = zip(*(create_state(build, tx, mesh, seed=seed) for seed in seeds), strict=True)
     update = make_update(graphdefs[0], tx)
@@ -75,7 +77,8 @@ def main() -> None:
             jax.block_until_ready(run())
             seconds[name].append(time.perf_counter() - started)
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    print(f"{options.model}, {options.size} px, batch {options.batch}, {mesh.size} x {jax.devices()[0].device_kind}")
+    about = f"{options.model}, {options.size} px, batch {options.batch}, {options.dtype}"
+    print(f"{about}, {mesh.size} x {jax.devices()[0].device_kind}")
     for name, value in median.items():
         print(f"{name:>14}  {1e3 * value:8.1f} ms  {value / median['one network']:6.2f} times one")
 

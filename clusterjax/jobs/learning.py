@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from clu import parameter_overview
 
 from clusterjax import hosts
@@ -92,6 +93,12 @@ class Learning:
             label_noise=config.training.label_noise,
             num_classes=len(self.network.facts.class_names),
         )
+
+    def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Of what a step reads."""
+        size = self.network.config.training.global_batch_size
+        shapes = {"image": (self.source[0]["image"].shape, np.float32), "label": ((), np.int32), "valid": ((), bool)}
+        return {name: jax.ShapeDtypeStruct((size, *shape), dtype) for name, (shape, dtype) in shapes.items()}
 
     def validation_batches(self, config: ExperimentConfig, source=None):
         """Batches of the validation split, for all runs the same object, or of another source."""

@@ -14,10 +14,9 @@ from clusterjax.jobs.learning import train as train_alone
 from clusterjax.jobs.provenance import keep_provenance
 from clusterjax.jobs.session import Session, keep_config, say
 from clusterjax.training.checkpoint import Checkpoints
-from clusterjax.training.ensemble import one_by_one
 from clusterjax.training.loop import TrainingRun
 from clusterjax.training.loop import train as run_training
-from clusterjax.training.together import MembersStep, MembersValidation, train_together
+from clusterjax.training.together import MembersStep, MembersValidation, pays, train_together
 
 
 @dataclasses.dataclass
@@ -65,7 +64,7 @@ def member_session(session: Session, index: int, rate: float | None = None, *, f
 
 
 def train_members(members: Sequence[Member], learning: Learning, rate: float) -> None:
-    """Train those that are not finished: as one program or one after another (``training.ensemble``)."""
+    """Train those that are not finished: as one program or one after another, whichever pays."""
 
     def prepare() -> None:
         for member in members:
@@ -87,7 +86,8 @@ def train_members(members: Sequence[Member], learning: Learning, rate: float) ->
         return make_run(session, learning, network, rate, checkpoints, **parts, epoch_size=epoch_size)
 
     training, mesh = waiting[0].session.config.training, waiting[0].session.mesh
-    if one_by_one(len(waiting), mesh.size) or training.shard_parameters or training.batch_norm == "device":
+    alone = training.shard_parameters or training.batch_norm == "device"
+    if alone or not pays(learning.update, len(waiting), mesh, learning.network.state, learning.batch_shapes()):
         for member in waiting:
             say(f"{member.session.config.name} ({member.session.workdir.name} of 0 to {len(members) - 1})")
             with _checkpoints(member) as checkpoints:

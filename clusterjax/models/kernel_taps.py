@@ -1,5 +1,6 @@
 """What each pixel of a kernel sees of an image."""
 
+import jax.numpy as jnp
 from jax import lax
 
 
@@ -11,3 +12,13 @@ def taps(padded, kernel_size, strides, num):
             yield lax.slice(
                 padded, (0, i, j, 0), (padded.shape[0], *stop, padded.shape[3]), (1, strides[0], strides[1], 1)
             )
+
+
+def pixels_seen(image, kernel_size, strides, padding):
+    """For each output pixel all that the kernel sees, in its order: (batch, *num, ky * kx * feature)."""
+    num = [
+        (n + sum(pad) - k) // stride + 1
+        for n, pad, k, stride in zip(image.shape[1:3], padding, kernel_size, strides, strict=True)
+    ]
+    padded = jnp.pad(image, ((0, 0), *padding, (0, 0)))
+    return jnp.concatenate(list(taps(padded, kernel_size, strides, num)), axis=-1)

@@ -9,7 +9,8 @@ On a CPU:
 
 On a CPU and a GPU max-pooling has a gradient of its own (:mod:`clusterjax.models.max_pooling`). On a GPU and a TPU a
 strided first layer goes over blocks of pixels (:mod:`clusterjax.models.few_bands`). On NVIDIA's GPUs attention is fused
-(:mod:`clusterjax.models.attention`).
+(:mod:`clusterjax.models.attention`). On a GPU the convolutions of several networks at once are products of matrices:
+with a kernel for each network they would be one convolution in groups, which cuDNN computes group by group.
 
 ``benchmarks/models.py`` measures them beside PyTorch.
 """
@@ -25,9 +26,11 @@ from clusterjax.models import few_bands
 from clusterjax.models.cpu_kernels import depthwise, matmul
 from clusterjax.models.cpu_small_maps import SMALL_MAP, convolve_small_map
 from clusterjax.models.cpu_weight_gradient import convolve_large_map, num_parts
+from clusterjax.models.kernel_taps import pixels_seen
 from clusterjax.models.max_pooling import max_pool as max_pool_by_winners
 
 _plain_everywhere = False
+_products_of_many: list[int] | None = None
 
 
 @contextlib.contextmanager
@@ -39,6 +42,18 @@ def plain_kernels():
         yield
     finally:
         _plain_everywhere = before
+
+
+@contextlib.contextmanager
+def many_networks():
+    """Within it (at trace time), what is traced is of several networks, each with weights of its own, as one
+    ``jax.vmap``. Yields a list of the bytes that each convolution as a product reads, of one network, as it grows."""
+    global _products_of_many
+    before, _products_of_many = _products_of_many, []
+    try:
+        yield _products_of_many
+    finally:
+        _products_of_many = before
 
 
 def _on(*platforms: str) -> bool:
@@ -84,6 +99,10 @@ def convolve(
         output_shape = (image.shape[0], num_y, num_x, kernel.shape[3])
         if feature_group_count == 1 and num_parts(image.shape, output_shape) > 1:
             return convolve_large_map(image, kernel, tuple(strides), tuple(map(tuple, padding)))
+    if _products_of_many is not None and _on("gpu") and is_simple and feature_group_count == 1:
+        seen = pixels_seen(image, kernel.shape[:2], strides, padding)
+        _products_of_many.append(seen.size * seen.dtype.itemsize)
+        return lax.dot_general(seen, kernel.reshape(-1, kernel.shape[3]), (((3,), (0,)), ((), ())))
     if (
         _on("gpu", "tpu")
         and is_simple

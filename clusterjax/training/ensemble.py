@@ -1,8 +1,8 @@
 """Several networks of one structure as one: their arrays stacked along a first axis, the member's.
 
-On a CPU or one GPU the members are computed one after another: with kernels of each member's own, all at once is one
-convolution in groups, which is slower than each by itself (``benchmarks/ensemble.py``; ten of Baseline on an H200: 8.6
-times one network's step, in turns 6.3). Elsewhere they are one ``vmap``.
+On a CPU or a GPU the members score one after another: with kernels of each member's own, all at once is one convolution
+in groups, which is slower than each by itself. Elsewhere they are one ``vmap``. How they are trained,
+:func:`clusterjax.training.together.pays` says.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,18 +32,16 @@ def member_of(tree: PyTree, index: int) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-def one_by_one(num_members: int, num_devices: int = 1) -> bool:
-    """True where members are computed one after another: but on TPUs, and on GPUs that can share them evenly."""
-    if jax.default_backend() == "gpu":
-        return num_devices == 1 or num_members % num_devices > 0
-    return jax.default_backend() == "cpu"
+def one_by_one() -> bool:
+    """True where members score one after another: but on TPUs."""
+    return jax.default_backend() in ("cpu", "gpu")
 
 
 def over_members(function: Callable[..., Array], num_members: int | None, *trees: PyTree) -> Float[Array, "member ..."]:
     """``function(*trees)`` of each member of stacked trees; with ``num_members`` None of the trees, as the only one."""
     if num_members is None:
         return function(*trees)[None]
-    if one_by_one(num_members):
+    if one_by_one():
         return jnp.stack([function(*(member_of(tree, i) for tree in trees)) for i in range(num_members)])
     return jax.vmap(function)(*trees)
 

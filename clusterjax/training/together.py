@@ -6,6 +6,7 @@ batches, seed, learning rate, early stop, checkpoints and metrics. One that is f
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from clusterjax.arrays import PyTree
+from clusterjax.models.kernels import many_networks
 from clusterjax.parallel import DATA_AXIS, put, replicated
 from clusterjax.training.agreement import Stops
 from clusterjax.training.ensemble import member_of, stack_trees
@@ -51,10 +53,38 @@ def _over_runs(program: Callable, mesh: Mesh, number: int) -> tuple[Callable, Na
 
 
 def _stack_batches(batches: Sequence[dict[str, np.ndarray]], sharding: NamedSharding) -> dict[str, jax.Array]:
+    fields = [{name: batch[name] for name in STEP_FIELDS} for batch in batches]
+    if sharding.mesh.size == 1:  # stacked there: on the host it takes as long as the step
+        return _stack_on_device(sharding)(fields)
     return {
-        name: jax.make_array_from_process_local_data(sharding, np.stack([batch[name] for batch in batches]))
+        name: jax.make_array_from_process_local_data(sharding, np.stack([batch[name] for batch in fields]))
         for name in STEP_FIELDS
     }
+
+
+@functools.cache
+def _stack_on_device(sharding: NamedSharding) -> Callable:
+    return jax.jit(stack_trees, out_shardings=sharding)
+
+
+def pays(update: Update, number: int, mesh: Mesh, state: PyTree, batch: PyTree) -> bool:
+    """Whether ``number`` runs are trained sooner at once than one after another (``benchmarks/ensemble.py``).
+
+    On a TPU; on no CPU; on GPUs that share the runs evenly and whose memory holds them (twice what the convolutions'
+    matrix products read, the larger part of it). ``state`` and ``batch`` of one run may be shapes.
+    """
+    if jax.default_backend() != "gpu":
+        return jax.default_backend() != "cpu"
+    if number % mesh.size:
+        return False
+    with many_networks() as read_bytes:
+        jax.eval_shape(update, jax.eval_shape(lambda: jax.random.key(0)), state, batch)
+    return 2 * sum(read_bytes) * (number // mesh.size) < _memory(mesh.local_devices[0])
+
+
+def _memory(device: jax.Device) -> int:
+    """Bytes that this process may use."""
+    return (device.memory_stats() or {}).get("bytes_limit", 0)
 
 
 class MembersStep:
@@ -63,7 +93,8 @@ class MembersStep:
 
     def __init__(self, update: Update, mesh: Mesh, seeds: Sequence[int]):
         def advance(key, state, batch, active):
-            new, scalars = update(key, state, batch)
+            with many_networks():
+                new, scalars = update(key, state, batch)
             return jax.tree.map(lambda ours, theirs: jnp.where(active, ours, theirs), new, state), scalars
 
         program, self.state_sharding, self.batch_sharding = _over_runs(advance, mesh, len(seeds))
@@ -94,7 +125,8 @@ class MembersValidation:
 
     def __init__(self, evaluation: Callable, mesh: Mesh, number: int):
         def add(params, model_state, metrics, batch):
-            return evaluation(params, model_state, metrics, batch)[0]
+            with many_networks():
+                return evaluation(params, model_state, metrics, batch)[0]
 
         program, self._sharding, self._batch_sharding = _over_runs(add, mesh, number)
         own = self._sharding

@@ -121,3 +121,31 @@ def test_attention_is_its_definition(num_tokens):
     longer = jnp.asarray(np.concatenate([np.stack([query, key, value]), behind], axis=2), jnp.float32)
     ours = attention.attend(*longer, num_tokens=num_tokens)[:, :num_tokens]
     np.testing.assert_allclose(ours, expected, atol=2e-6)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    stride=st.integers(1, 3),
+    pads=st.lists(st.integers(0, 3), min_size=4, max_size=4),
+    num_bands=st.integers(1, 5),
+)
+def test_convolutions_of_many_networks(size, stride, pads, num_bands):
+    """As products of matrices, against XLA's own convolution of each."""
+    random = np.random.default_rng(0)
+    images = jnp.asarray(random.normal(size=(3, 2, 9, 11, num_bands)), jnp.float32)
+    weights = jnp.asarray(random.normal(size=(3, *size, num_bands, 4)), jnp.float32)
+    padding = [tuple(pads[:2]), tuple(pads[2:])]
+
+    def convolve(image, kernel):
+        result = kernels.convolve(image, kernel, (stride,) * 2, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jnp.sum(jnp.sin(result)), result
+
+    gradients = jax.value_and_grad(convolve, (0, 1), has_aux=True)
+    with kernels.many_networks() as read_bytes:
+        ours = jax.vmap(gradients)(images, weights)
+    assert len(read_bytes) == 1
+    with plain_kernels():
+        each = [gradients(*one) for one in zip(images, weights, strict=True)]
+    for values, *own in zip(jax.tree.leaves(ours), *map(jax.tree.leaves, each), strict=True):
+        np.testing.assert_allclose(values, np.stack(own), rtol=1e-4, atol=1e-4)

@@ -11,12 +11,15 @@ from clusterjax.config import AugmentConfig, OptimConfig, TrainingConfig
 from clusterjax.data.device_augment import make_train_transform
 from clusterjax.data.preprocess import Preprocess
 from clusterjax.data.statistics import fit_band_statistics
+from clusterjax.models import kernels
+from clusterjax.parallel import make_mesh
+from clusterjax.training import together
 from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.interruption import Interrupted
 from clusterjax.training.loop import TrainingRun, train
 from clusterjax.training.schedules import Plateau
 from clusterjax.training.step import compile_update, make_evaluation, make_update, with_seed
-from clusterjax.training.together import MembersStep, MembersValidation, side_by_side, train_together
+from clusterjax.training.together import MembersStep, MembersValidation, pays, side_by_side, train_together
 from clusterjax.training.writer import read_metrics
 
 STEPS_PER_EPOCH = 4
@@ -173,3 +176,36 @@ def test_stopped_and_killed_between_two_saves_it_ends_with_the_same_weights(tmp_
     for run, other, folder in zip(runs, wanted, folders, strict=True):
         assert_same(run.state, other.state, rtol=0, atol=0)
         assert [row["step"] for row in read_metrics(folder) if row["split"] == "validation"] == [4, 8]
+
+
+def test_products_are_what_the_convolutions_give(tmp_path, make_setup, make_batches, monkeypatch):
+    """On a GPU the runs at once compute in other forms than each alone."""
+    members = Members(tmp_path, make_setup, make_batches, num=2, devices=jax.devices()[:1])
+    with monkeypatch.context() as patched:
+        patched.setattr(kernels, "_on", lambda *names: "gpu" in names)
+        runs, _ = members.together()
+    for seed, run in enumerate(runs):
+        alone, _ = members.alone(seed)
+        for ours, own in zip(jax.tree.leaves(run.state.params), jax.tree.leaves(alone.state.params), strict=True):
+            np.testing.assert_allclose(ours, own, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("platform", "number", "devices", "mebibytes", "expected"),
+    [
+        ("cpu", 2, 1, 80, False),
+        ("tpu", 3, 2, 80, True),
+        ("gpu", 4, 1, 2, True), ("gpu", 4, 1, 1, False), ("gpu", 4, 2, 1, True), ("gpu", 3, 2, 80, False),
+    ],
+)  # fmt: skip
+def test_when_it_pays(monkeypatch, platform, number, devices, mebibytes, expected):
+    def update(key, state, batch):
+        # 8 images x 256 pixels x 18 values x 4 bytes are 0.14 MiB, twice as much for each of four 1.125.
+        return kernels.convolve(batch["image"], state, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    mesh = make_mesh(jax.devices()[:devices])
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    monkeypatch.setattr(together, "_memory", lambda device: mebibytes * 2**20)
+    batch = {"image": jax.ShapeDtypeStruct((8, 16, 16, 2), np.float32)}
+    state = jax.ShapeDtypeStruct((3, 3, 2, 5), np.float32)
+    assert pays(update, number, mesh, state, batch) == expected
