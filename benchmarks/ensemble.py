@@ -1,5 +1,4 @@
-"""Training steps of several members at once, against those of one: in turns (as a CPU does it) and as one program (as a GPU
-does it).
+"""Training steps of several members against those of one: in turns (as on a CPU) and as one program (as on a GPU).
 
     python benchmarks/ensemble.py [--members 10] [--model baseline] [--size 64] [--batch 64] [--dtype bfloat16]
 
