@@ -26,29 +26,32 @@ from clusterjax.models.registry import register_model
 
 
 class Stack(NamedTuple):
-    """The features of a block so far: arrays (batch, y, x, feature) to be put side by side; mean and variance of each.
+    """The features of a block so far: arrays (batch, y, x, feature) to be put side by side; in training also the (mean,
+    variance) of each.
 
     Every layer normalises all of them anew, with weights of its own; their mean and variance are the same each time.
     """
 
     parts: tuple[Array, ...]
-    mean: Array
-    variance: Array
+    statistics: tuple[Array, Array] | None
 
     @classmethod
-    def of(cls, x) -> "Stack":
-        return cls((x,), *batch_statistics(x))
+    def of(cls, x, *, in_training: bool) -> "Stack":
+        return cls((x,), batch_statistics(x) if in_training else None)
 
     def and_beside(self, y, *, margin: int) -> "Stack":
         """``margin`` pixels at each side, which a convolution without padding has cost ``y``, are cut off."""
         if margin:  # their statistics are those of fewer pixels
             inner = slice(margin, -margin)
-            return Stack.of(jnp.concatenate([*(x[:, inner, inner] for x in self.parts), y], axis=-1))
-        mean, variance = (jnp.concatenate(pair) for pair in zip(self[1:], batch_statistics(y), strict=True))
-        return Stack((*self.parts, y), mean, variance)
+            parts = [*(x[:, inner, inner] for x in self.parts), y]
+            return Stack.of(jnp.concatenate(parts, axis=-1), in_training=self.statistics is not None)
+        if self.statistics is None:
+            return Stack((*self.parts, y), None)
+        mean, variance = (jnp.concatenate(pair) for pair in zip(self.statistics, batch_statistics(y), strict=True))
+        return Stack((*self.parts, y), (mean, variance))
 
     def normalised(self, norm: BatchNorm):
-        return norm(jnp.concatenate(self.parts, axis=-1), (self.mean, self.variance))
+        return norm(jnp.concatenate(self.parts, axis=-1), self.statistics)
 
 
 class DenseLayer(nnx.Module):
@@ -128,7 +131,8 @@ class DenseNet(nnx.Module):
             check_input_size(image, self.smallest_input, "this DenseNet with padding='VALID'")
         x = max_pool(self.stem(image), 3, 2, padding=0 if self.padding == "VALID" else 1)
         for i, block in enumerate(self.blocks):
-            features = Stack.of(x if i == 0 else self.transitions[i - 1](features))
+            x = x if i == 0 else self.transitions[i - 1](features)
+            features = Stack.of(x, in_training=not self.norm.use_running_average)
             for layer in block:
                 features = features.and_beside(apply_block(layer, features, remat=self.remat), margin=layer.margin)
         return global_average_pool(relu(features.normalised(self.norm)))

@@ -82,7 +82,10 @@ class ImageReader(MapReader):
         self.bands, self.units, self.where = tuple(bands), units, where
         turn = turn_pixels(self.wcs)
         whole = (
-            turn is not None and np.isfinite(turn) and abs(turn - round(turn)) < 1e-3 and self.shape[1] >= round(turn)
+            turn is not None
+            and np.isfinite(turn)
+            and abs(turn - round(turn)) < 1e-3
+            and self.shape[1] >= round(turn) > 0
         )
         self.turn = round(turn) if whole else None
 

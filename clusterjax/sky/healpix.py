@@ -22,15 +22,16 @@ class _Cells:
 
     def __init__(self, table: HealpixTable):
         self.where = table.where
-        self.nside, self.order = table.nside, str(table.header.get("ORDERING", "RING")).strip().lower()
+        self.nside, self.order = table.nside, table.order.lower()
         if self.order not in ("ring", "nested"):
-            raise InputError(f"{self.where} has ORDERING={table.header['ORDERING']!r}; RING or NESTED is needed")
+            raise InputError(f"{self.where} has ORDERING={table.order!r}; RING or NESTED is needed")
         if self.order == "nested" and self.nside & (self.nside - 1):
             raise InputError(f"{self.where} has NSIDE={self.nside}; NESTED needs a power of 2")
-        system = str(table.header.get("COORDSYS", "C")).strip().upper()
-        if system[:1] not in _FRAMES:
-            raise InputError(f"{self.where} has COORDSYS={system!r}; G (galactic), C (ICRS) or E (ecliptic) is needed")
-        self.frame = _FRAMES[system[:1]]
+        if table.frame[:1] not in _FRAMES:
+            raise InputError(
+                f"{self.where} has COORDSYS={table.frame!r}; G (galactic), C (ICRS) or E (ecliptic) is needed"
+            )
+        self.frame = _FRAMES[table.frame[:1]]
         self.numbers, self._sorter = table.cells, None
         if self.numbers is None and table.num_pixels != 12 * self.nside**2:
             raise InputError(

@@ -106,7 +106,13 @@ class KosibaArchive:
             text = self._read(table).decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"{table} of {self.path} is no text: {error}") from error
-        reader = csv.DictReader(io.StringIO(text))
+        try:
+            yield from self._rows_of(table, text)
+        except csv.Error as error:
+            raise InputError(f"{table} of {self.path} cannot be read as CSV: {error}") from error
+
+    def _rows_of(self, table: str, text: str) -> Iterator[tuple[int, str, str]]:
+        reader = csv.DictReader(io.StringIO(text, newline=""))
         names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
         for column in ("image_id", "class"):
             if column not in names:

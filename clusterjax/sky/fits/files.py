@@ -18,6 +18,8 @@ from clusterjax.limits import check_limit
 from clusterjax.writing import replacing as replacing
 
 PathLike = str | os.PathLike
+_MOST_COLUMNS = 999  # FITS standard 4.0, section 7.2.1
+_TILE_BYTES = 8  # of the table's row that a tile of a compressed image has at the least, a pointer
 
 
 @contextlib.contextmanager
@@ -65,12 +67,19 @@ def _check_complete(hdus: fits.HDUList, path: pathlib.Path) -> None:
 
 
 def _check_sizes(hdus: fits.HDUList, path: pathlib.Path) -> None:
-    """Of what is unpacked in memory: whole files, and the tiles of compressed images."""
+    """Of what is unpacked in memory: whole files, and the tiles of compressed images; and of what would be looked at
+    for ever."""
     if not is_plain(path):
         check_limit("unpacked_bytes", int(sum(abs(hdu.size) for hdu in hdus)), path)
     for hdu in hdus:
         if isinstance(hdu, fits.CompImageHDU):
             check_limit("image_pixels", int(math.prod(hdu.tile_shape)), f"a tile of {path}")
+            tiles = math.prod(-(-length // own) for length, own in zip(hdu.shape, hdu.tile_shape, strict=True))
+            if min(hdu.shape, default=1) < 1 or tiles * _TILE_BYTES > hdu.fileinfo()["datSpan"]:
+                size = " x ".join(map(str, reversed(hdu.shape)))
+                raise InputError(f"{path} says that it has a compressed image of {size} pixels, which it does not hold")
+        elif isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not 0 <= hdu.header["TFIELDS"] <= _MOST_COLUMNS:
+            raise InputError(f"{path} has a table of TFIELDS={hdu.header['TFIELDS']}; 0 to {_MOST_COLUMNS} can be")
 
 
 def is_plain(path: pathlib.Path) -> bool:

@@ -16,11 +16,13 @@ _LARGEST_NSIDE = 2**29  # whose cells are counted in 64 bits
 class HealpixTable:
     """A HEALPix map as stored: ``columns`` are one number or several a row, ``cells`` the rows' of a partial map.
 
-    ``wanted`` is the column that ``map.fits[COLUMN]`` names; ``name`` is the file's own for a single band.
+    ``order`` and ``frame`` are the file's words (ORDERING, COORDSYS). ``wanted`` is the column that
+    ``map.fits[COLUMN]`` names; ``name`` is the file's own for a single band.
     """
 
-    header: fits.Header
     nside: int
+    order: str
+    frame: str
     columns: dict[str, np.ndarray]
     units: dict[str, str]
     cells: np.ndarray | None
@@ -68,4 +70,8 @@ def open_healpix_table(path: PathLike) -> HealpixTable:
             raise InputError(f"{path} has NSIDE={nside}; it must lie within [1, 2^29]")
         units = {name: str(hdu.columns[name].unit or "").strip() for name in columns}
         name = band_names(hdu.header, 1, path)[0]
-        return HealpixTable(hdu.header, nside, columns, units, cells, str(path), name, wanted)
+        order, frame = (
+            str(hdu.header.get(key, default)).strip().upper()
+            for key, default in (("ORDERING", "RING"), ("COORDSYS", "C"))
+        )
+        return HealpixTable(nside, order, frame, columns, units, cells, str(path), name, wanted)
