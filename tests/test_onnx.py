@@ -124,9 +124,14 @@ def test_median_by_sort_is_numpys(size):
     assert (median[3] == 0).all()
 
 
-def test_dense_connections_convert():
-    """As every network, small."""
-    assert_converts(ModelConfig("densenet121", {"num_layers": (2, 2), "growth": 4}), 64)
+@pytest.mark.parametrize(
+    "model",
+    [ModelConfig("densenet121", {"num_layers": (2, 2), "growth": 4}), ModelConfig("vit_tiny", {"image_size": 64})],
+    ids=lambda model: model.name,
+)
+def test_connections_and_attention_convert(model):
+    """As every network does, small."""
+    assert_converts(model, 64)
 
 
 @pytest.mark.slow
@@ -144,7 +149,7 @@ def assert_converts(model: ModelConfig, size: int) -> None:
         image_size=size,
         preprocess=Preprocess.from_metadata(data, {"band_statistics": statistics.to_dict()}),
     )
-    network, _ = create_network(ExperimentConfig(model=model), facts, make_mesh())
+    network, _ = create_network(ExperimentConfig(model=model), facts, make_mesh(jax.devices()[:1]))
     rng = np.random.default_rng(0)
 
     def draw(leaf):  # the heads begin at zero, and every score at a third

@@ -6,6 +6,7 @@ more, traces neither our modules nor a batch of any size through them, and holds
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,10 +66,11 @@ class Graph:
         if isinstance(value.content, str):
             return value.content
         array = value.content
-        key = (array.dtype.str, array.shape, array.tobytes())
+        content = np.ascontiguousarray(array).reshape(array.shape)  # which makes a scalar an array
+        key = (array.dtype.str, array.shape, hashlib.sha256(content).digest())
         if key not in self._names:
             self._names[key] = f"constant_{len(self._names)}"
-            tensor = self._onnx.numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape))
+            tensor = self._onnx.numpy_helper.from_array(content)
             tensor.name = self._names[key]
             self._initializers[tensor.name] = tensor
         return self._names[key]
@@ -119,13 +121,14 @@ class Graph:
             "clusterjax",
             [make.make_tensor_value_info(self._batch_source, float32, ["batch", *image_shape])],
             [make.make_tensor_value_info(name, float32, ["batch", *shape]) for name, _, shape in outputs],
-            list(self._initializers.values()),
         )
         # IR 10 is what runtimes of 2024 read.
         model = make.make_model(
             graph, opset_imports=[make.make_opsetid("", OPSET)], ir_version=10, producer_name="clusterjax",
             doc_string=about,
         )  # fmt: skip
+        for name in list(self._initializers):  # moved one by one: networks of a gigabyte would be copied twice
+            model.graph.initializer.append(self._initializers.pop(name))
         self._onnx.checker.check_model(model, full_check=True)
         return model
 

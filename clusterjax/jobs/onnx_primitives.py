@@ -179,7 +179,7 @@ def _sort(graph: Graph, equation, inputs) -> Value:
 
 def _reduce(operation: str) -> Callable:
     def convert(graph: Graph, equation, inputs) -> Value:
-        axes = graph.integers(equation.params["axes"])
+        axes = graph.integers([int(axis) for axis in equation.params["axes"]])  # NumPy's, of some
         return Value(graph.add(operation, inputs[0], axes, keepdims=0), equation.outvars[0].aval.shape)
 
     return convert

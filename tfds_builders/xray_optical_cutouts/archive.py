@@ -46,13 +46,13 @@ class KosibaArchive:
             raise InputError(f"{self.path} does not exist; give Kosiba2020.zip (Zenodo record 7236582)")
         try:
             self._zip = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
             raise InputError(f"{self.path} cannot be read as a zip archive: {error}") from error
         self._members = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
         check_limit("archive_members", len(self._members), self.path)
         for name in self._members:
             parts = pathlib.PurePosixPath(name.replace("\\", "/")).parts
-            if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+            if not parts or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
                 raise InputError(f"{self.path} has the member {name!r}, which lies outside of the archive")
         self._root = self._find_root()
 
