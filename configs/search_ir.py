@@ -5,7 +5,7 @@
 The scan shares the convolutions between windows. As ``baseline_ir`` but for that: no padding, no median of each window
 subtracted, a stride of 4 pixels.
 
-Variants: ``:cnn_mlp`` (that network, pooled to 2x2 with a narrower perceptron, which each window pays for by itself),
+Variants: ``:cnn_mlp`` (that network, pooled to 3x3 with a narrower perceptron, which each window pays for by itself),
 ``:small`` (a quarter of the weights, half the cutouts: the network "infrared" that clusterjax brings along) and
 ``:smoke``.
 """
@@ -20,9 +20,9 @@ def get_config(variant: str = "") -> ExperimentConfig:
 
 
 def use_cnn_mlp(config: ExperimentConfig) -> None:
-    """Its perceptron sees 2x2 parts of the window."""
+    """Its perceptron sees 3x3 parts of the window, the middle one of them its own."""
     config.model.name = "cnn_mlp"
-    config.model.kwargs |= {"pool": 2, "head_kwargs": {"widths": (256, 128)}}
+    config.model.kwargs |= {"pool": 3, "head_kwargs": {"widths": (192, 128)}}
 
 
 def narrow(config: ExperimentConfig) -> None:
