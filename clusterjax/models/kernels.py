@@ -5,7 +5,8 @@ On a CPU:
 1. 1x1 convolutions, dense layers and depthwise convolutions: :mod:`clusterjax.models.cpu_kernels`.
 2. A convolution on a map hardly larger than its kernel is a matrix product for each pixel of the kernel, on the part of
    the image that this pixel sees: on 2x2 pixels a 3x3 kernel under padding sees zeros 20 times out of 36.
-3. The gradient of a convolution by its kernel is that of a few images at a time, as many as caches hold.
+3. The gradient of a convolution by its kernel is a matrix product for each pixel of the kernel, or, with few features,
+   that of a few images at a time, as many as caches hold (:mod:`clusterjax.models.cpu_weight_gradient`).
 
 On a CPU and a GPU max-pooling has a gradient of its own (:mod:`clusterjax.models.max_pooling`). On a GPU and a TPU a
 strided first layer goes over blocks of pixels (:mod:`clusterjax.models.few_bands`). On NVIDIA's GPUs attention is fused
@@ -22,10 +23,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from clusterjax.models import few_bands
+from clusterjax.models import cpu_weight_gradient, few_bands
 from clusterjax.models.cpu_kernels import depthwise, matmul
 from clusterjax.models.cpu_small_maps import SMALL_MAP, convolve_small_map
-from clusterjax.models.cpu_weight_gradient import convolve_large_map, num_parts
+from clusterjax.models.cpu_weight_gradient import convolve_large_map
 from clusterjax.models.kernel_taps import pixels_seen
 from clusterjax.models.max_pooling import max_pool as max_pool_by_winners
 
@@ -97,7 +98,7 @@ def convolve(
         if feature_group_count == 1 and math.prod(kernel.shape[:2]) > 1 and num_y * num_x <= SMALL_MAP:
             return convolve_small_map(image, kernel, tuple(strides), tuple(map(tuple, padding)))
         output_shape = (image.shape[0], num_y, num_x, kernel.shape[3])
-        if feature_group_count == 1 and num_parts(image.shape, output_shape) > 1:
+        if feature_group_count == 1 and cpu_weight_gradient.suits(image.shape, kernel.shape, output_shape, strides):
             return convolve_large_map(image, kernel, tuple(strides), tuple(map(tuple, padding)))
     if _products_of_many is not None and _on("gpu") and is_simple and feature_group_count == 1:
         seen = pixels_seen(image, kernel.shape[:2], strides, padding)

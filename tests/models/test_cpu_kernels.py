@@ -120,3 +120,25 @@ def test_each_kernel_is_reached():
 )
 def test_the_gradient_by_the_kernel_is_taken_in_parts_that_caches_hold(image, output, parts):
     assert cpu_weight_gradient.num_parts(image, output) == parts
+
+
+@pytest.mark.parametrize(
+    ("image", "kernel", "strides", "expected"),
+    [
+        ((32, 16, 16, 64), (3, 3, 64, 128), (1, 1), True),
+        ((32, 16, 16, 128), (3, 3, 128, 32), (1, 1), False),
+        ((32, 8, 8, 64), (3, 3, 64, 128), (1, 1), False),
+        ((32, 16, 16, 64), (3, 3, 64, 128), (2, 2), False),
+    ],
+)
+def test_the_gradient_by_a_wide_kernel_is_taken_by_its_pixels(image, kernel, strides, expected):
+    output = (*(n // s for n, s in zip(image[:3], (1, *strides), strict=True)), kernel[3])
+    assert cpu_weight_gradient.by_pixels(image, kernel, output, strides) == expected
+
+
+@pytest.mark.parametrize(("size", "padding"), [((3, 3), 1), ((5, 2), 2), ((3, 3), "VALID")])
+def test_the_gradient_by_pixels_is_the_same(monkeypatch, size, padding):
+    monkeypatch.setattr(cpu_weight_gradient, "_BY_PIXELS_VALUES", 0)
+    monkeypatch.setattr(cpu_weight_gradient, "_BY_PIXELS_FEATURES", 0)
+    layer = conv(3, 5, size, padding=padding, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    assert_same(layer, jnp.asarray(np.random.default_rng(1).normal(size=(4, 9, 8, 3)), jnp.float32))
