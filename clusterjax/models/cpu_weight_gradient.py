@@ -1,4 +1,4 @@
-"""A convolution on a large map, on a CPU: its gradient by the kernel, pixel by pixel of that or a few images at a time."""
+"""A convolution on a large map, on a CPU: its gradient by the kernel, by each pixel of it or a few images at a time."""
 
 import functools
 import math
