@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import pathlib
+import warnings
 from typing import Any
 
 import jax
@@ -154,6 +155,8 @@ def _clear_errors(path: pathlib.Path):
         raise
     except Exception as error:
         logging.debug("restoring %s", path, exc_info=True)
+        # Of what Orbax had begun to read beside it; Python would say so when it throws that away.
+        warnings.filterwarnings("ignore", r"coroutine 'Store\._get_array_metadatas' was never awaited", RuntimeWarning)
         first_line = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise InputError(
             f"checkpoint {path} cannot be read ({first_line}); it is corrupt or of another model: "

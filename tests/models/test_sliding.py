@@ -169,7 +169,7 @@ def first_dense_layer(backbone):
     layer = backbone.blocks[0][0]
 
     def block(x):
-        before = Stack.of(x)
+        before = Stack.of(x, in_training=False)
         return jnp.concatenate(before.and_beside(layer(before), margin=layer.margin).parts, axis=-1)
 
     return block

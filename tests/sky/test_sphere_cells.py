@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy_healpix import HEALPix, lonlat_to_healpix
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clusterjax.errors import InputError
@@ -24,6 +24,7 @@ def score_map_at(ra_deg, dec_deg, *, shape=(40, 50), scale_arcsec=120.0, project
 
 
 @settings(deadline=None, max_examples=12)
+@example(ra=0.0, dec=27.0, scale=584.0, finer=-2, projection="TAN")  # a cell with seven neighbours
 @given(
     ra=st.floats(0, 360, exclude_max=True), dec=st.floats(-90, 90), scale=st.floats(5, 900),
     finer=st.integers(-2, 1), projection=st.sampled_from(["TAN", "ZEA"]),
