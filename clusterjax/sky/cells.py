@@ -44,9 +44,8 @@ def covering_cells(grid: Grid, inside: Bool[np.ndarray, "ny nx"], order: int) ->
         known = np.isfinite(ra) & np.isfinite(dec)
         cells = lonlat_to_healpix(ra[known] * u.deg, dec[known] * u.deg, 2**coarse, order="nested")
         found = np.union1d(found, cells)
-    with np.errstate(
-        invalid="ignore"
-    ):  # a cell at a corner of a base cell has seven, astropy-healpix says -1 and warns
+    # A cell at a corner of a base cell has seven: of the eighth astropy-healpix says -1, and warns.
+    with np.errstate(invalid="ignore"):
         around = neighbours(found, 2**coarse, order="nested").ravel() if len(found) else found
     found = np.union1d(found, around[around >= 0])
     if coarse > order:
