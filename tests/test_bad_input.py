@@ -167,6 +167,9 @@ def test_missing_checkpoint(tmp_path):
         load_network(tmp_path / "nowhere", make_mesh())
     with pytest.raises(InputError, match=r"no checkpoint in .*; run --job=train first"):
         load_network(tmp_path, make_mesh())
+    (tmp_path / "map.fits").write_text("")
+    with pytest.raises(InputError, match=r"map.fits is not a folder; give a workdir"):
+        load_network(tmp_path / "map.fits", make_mesh())
 
 
 def test_checkpoint_of_another_model(finished_run, trained_config):

@@ -16,7 +16,7 @@ from clusterjax.jobs.session import Session, keep_config, say
 from clusterjax.training.checkpoint import Checkpoints
 from clusterjax.training.loop import TrainingRun
 from clusterjax.training.loop import train as run_training
-from clusterjax.training.together import MembersStep, MembersValidation, pays, train_together
+from clusterjax.training.together import MembersStep, MembersValidation, sooner_at_once, train_together
 
 
 @dataclasses.dataclass
@@ -64,7 +64,7 @@ def member_session(session: Session, index: int, rate: float | None = None, *, f
 
 
 def train_members(members: Sequence[Member], learning: Learning, rate: float) -> None:
-    """Train those that are not finished: as one program or one after another, whichever pays."""
+    """Train those that are not finished: as one program or one after another, whichever is sooner done."""
 
     def prepare() -> None:
         for member in members:
@@ -86,8 +86,9 @@ def train_members(members: Sequence[Member], learning: Learning, rate: float) ->
         return make_run(session, learning, network, rate, checkpoints, **parts, epoch_size=epoch_size)
 
     training, mesh = waiting[0].session.config.training, waiting[0].session.mesh
+    one = learning.network.state, learning.batch_shapes()
     alone = training.shard_parameters or training.batch_norm == "device"
-    if alone or not pays(learning.update, len(waiting), mesh, learning.network.state, learning.batch_shapes()):
+    if alone or not sooner_at_once(learning.update, len(waiting), mesh, *one):
         for member in waiting:
             say(f"{member.session.config.name} ({member.session.workdir.name} of 0 to {len(members) - 1})")
             with _checkpoints(member) as checkpoints:

@@ -170,10 +170,9 @@ def find_checkpoint(path, step: int | None = None) -> tuple[pathlib.Path, int]:
     Without a step, the one of least validation loss, else the newest. Raises InputError where there is none.
     """
     path = pathlib.Path(path)
-    if not path.exists():
-        raise InputError(
-            f"checkpoint {path} does not exist; give a workdir, its checkpoints folder or one step's folder"
-        )
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise InputError(f"checkpoint {path} {what}; give a workdir, its checkpoints folder or one step's folder")
     if path.name.isdigit() and (path / "state").exists():
         return path.parent, int(path.name)
     if (path / "checkpoints").is_dir():

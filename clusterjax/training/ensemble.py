@@ -2,7 +2,7 @@
 
 On a CPU or a GPU the members score one after another: with kernels of each member's own, all at once is one convolution
 in groups, which is slower than each by itself. Elsewhere they are one ``vmap``. How they are trained,
-:func:`clusterjax.training.together.pays` says.
+:func:`clusterjax.training.together.sooner_at_once` says.
 """
 
 from collections.abc import Callable, Sequence

@@ -67,11 +67,11 @@ def _stack_on_device(sharding: NamedSharding) -> Callable:
     return jax.jit(stack_trees, out_shardings=sharding)
 
 
-def pays(update: Update, number: int, mesh: Mesh, state: PyTree, batch: PyTree) -> bool:
+def sooner_at_once(update: Update, number: int, mesh: Mesh, state: PyTree, batch: PyTree) -> bool:
     """Whether ``number`` runs are trained sooner at once than one after another (``benchmarks/ensemble.py``).
 
-    On a TPU; on no CPU; on GPUs that share the runs evenly and whose memory holds them (twice what the convolutions'
-    matrix products read, the larger part of it). ``state`` and ``batch`` of one run may be shapes.
+    Yes on a TPU, no on a CPU; on GPUs where they share the runs evenly and their memory holds them: twice what the
+    convolutions' matrix products read, the larger part of it. ``state`` and ``batch`` of one run may be shapes.
     """
     if jax.default_backend() != "gpu":
         return jax.default_backend() != "cpu"

@@ -1,6 +1,7 @@
 """Runs trained at once against the same runs alone: weights, early stops, interruption."""
 
 import signal
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from clusterjax.training.interruption import Interrupted
 from clusterjax.training.loop import TrainingRun, train
 from clusterjax.training.schedules import Plateau
 from clusterjax.training.step import compile_update, make_evaluation, make_update, with_seed
-from clusterjax.training.together import MembersStep, MembersValidation, pays, side_by_side, train_together
+from clusterjax.training.together import MembersStep, MembersValidation, side_by_side, sooner_at_once, train_together
 from clusterjax.training.writer import read_metrics
 
 STEPS_PER_EPOCH = 4
@@ -181,9 +182,13 @@ def test_stopped_and_killed_between_two_saves_it_ends_with_the_same_weights(tmp_
 def test_products_are_what_the_convolutions_give(tmp_path, make_setup, make_batches, monkeypatch):
     """On a GPU the runs at once compute in other forms than each alone."""
     members = Members(tmp_path, make_setup, make_batches, num=2, devices=jax.devices()[:1])
+    products = mock.Mock(wraps=kernels.pixels_seen)
     with monkeypatch.context() as patched:
         patched.setattr(kernels, "_on", lambda *names: "gpu" in names)
+        patched.setattr(kernels, "pixels_seen", products)
         runs, _ = members.together()
+    num_kernels = sum(leaf.ndim == 4 for leaf in jax.tree.leaves(runs[0].state.params))
+    assert products.call_count == 2 * num_kernels  # traced in training, and in validation
     for seed, run in enumerate(runs):
         alone, _ = members.alone(seed)
         for ours, own in zip(jax.tree.leaves(run.state.params), jax.tree.leaves(alone.state.params), strict=True):
@@ -208,4 +213,4 @@ def test_when_it_pays(monkeypatch, platform, number, devices, mebibytes, expecte
     monkeypatch.setattr(together, "_memory", lambda device: mebibytes * 2**20)
     batch = {"image": jax.ShapeDtypeStruct((8, 16, 16, 2), np.float32)}
     state = jax.ShapeDtypeStruct((3, 3, 2, 5), np.float32)
-    assert pays(update, number, mesh, state, batch) == expected
+    assert sooner_at_once(update, number, mesh, state, batch) == expected

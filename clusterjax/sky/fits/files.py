@@ -67,8 +67,8 @@ def _check_complete(hdus: fits.HDUList, path: pathlib.Path) -> None:
 
 
 def _check_sizes(hdus: fits.HDUList, path: pathlib.Path) -> None:
-    """Of what is unpacked in memory: whole files, and the tiles of compressed images; and of what would be looked at
-    for ever."""
+    """Of what is unpacked in memory: whole files, and the tiles of compressed images; and of what astropy goes through
+    one by one, whether it is there or not: tiles, and columns of tables."""
     if not is_plain(path):
         check_limit("unpacked_bytes", int(sum(abs(hdu.size) for hdu in hdus)), path)
     for hdu in hdus:
@@ -78,8 +78,10 @@ def _check_sizes(hdus: fits.HDUList, path: pathlib.Path) -> None:
             if min(hdu.shape, default=1) < 1 or tiles * _TILE_BYTES > hdu.fileinfo()["datSpan"]:
                 size = " x ".join(map(str, reversed(hdu.shape)))
                 raise InputError(f"{path} says that it has a compressed image of {size} pixels, which it does not hold")
-        elif isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and not 0 <= hdu.header["TFIELDS"] <= _MOST_COLUMNS:
-            raise InputError(f"{path} has a table of TFIELDS={hdu.header['TFIELDS']}; 0 to {_MOST_COLUMNS} can be")
+        elif isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
+            number = hdu.header["TFIELDS"]
+            if not isinstance(number, int) or not 0 <= number <= _MOST_COLUMNS:
+                raise InputError(f"{path} has a table of TFIELDS={number!r}; 0 to {_MOST_COLUMNS} can be")
 
 
 def is_plain(path: pathlib.Path) -> bool:
