@@ -5,8 +5,8 @@ On a CPU:
 1. 1x1 convolutions, dense layers and depthwise convolutions: :mod:`clusterjax.models.cpu_kernels`.
 2. A convolution on a map hardly larger than its kernel is a matrix product for each pixel of the kernel, on the part of
    the image that this pixel sees: on 2x2 pixels a 3x3 kernel under padding sees zeros 20 times out of 36.
-3. The gradient of a convolution by its kernel is a matrix product for each pixel of the kernel, or, with few features,
-   that of a few images at a time, as many as caches hold (:mod:`clusterjax.models.cpu_weight_gradient`).
+3. The gradient of a convolution by its kernel is a matrix product for each row of the kernel, or, with strides or few
+   bands, that of a few images at a time, as many as caches hold (:mod:`clusterjax.models.cpu_weight_gradient`).
 
 On a CPU and a GPU max-pooling has a gradient of its own (:mod:`clusterjax.models.max_pooling`). On a GPU and a TPU a
 strided first layer goes over blocks of pixels (:mod:`clusterjax.models.few_bands`). On NVIDIA's GPUs attention is fused

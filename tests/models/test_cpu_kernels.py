@@ -1,5 +1,6 @@
 """The CPU's convolutions against XLA's own, forward and backward, whatever the shape."""
 
+import math
 from unittest import mock
 
 import jax
@@ -10,7 +11,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterjax.models import cpu_weight_gradient, create_model, kernels
+from clusterjax.models import cpu_kernels, cpu_weight_gradient, create_model, kernels
 from clusterjax.models.kernels import plain_kernels
 from clusterjax.models.layers import conv, dense, max_pool
 
@@ -126,19 +127,51 @@ def test_the_gradient_by_the_kernel_is_taken_in_parts_that_caches_hold(image, ou
     ("image", "kernel", "strides", "expected"),
     [
         ((32, 16, 16, 64), (3, 3, 64, 128), (1, 1), True),
+        ((8, 8, 8, 256), (3, 3, 256, 256), (1, 1), True),
         ((32, 16, 16, 128), (3, 3, 128, 32), (1, 1), False),
         ((32, 8, 8, 64), (3, 3, 64, 128), (1, 1), False),
-        ((32, 16, 16, 64), (3, 3, 64, 128), (2, 2), False),
+        ((32, 64, 64, 3), (3, 3, 3, 64), (1, 1), False),
+        ((32, 32, 32, 64), (3, 3, 64, 128), (2, 2), False),
     ],
 )
-def test_the_gradient_by_a_wide_kernel_is_taken_by_its_pixels(image, kernel, strides, expected):
+def test_the_gradient_by_a_large_kernel_is_taken_by_its_rows(image, kernel, strides, expected):
     output = (*(n // s for n, s in zip(image[:3], (1, *strides), strict=True)), kernel[3])
-    assert cpu_weight_gradient.by_pixels(image, kernel, output, strides) == expected
+    assert cpu_weight_gradient.by_rows(image, kernel, output, strides) == expected
 
 
-@pytest.mark.parametrize(("size", "padding"), [((3, 3), 1), ((5, 2), 2), ((3, 3), "VALID")])
-def test_the_gradient_by_pixels_is_the_same(monkeypatch, size, padding):
-    monkeypatch.setattr(cpu_weight_gradient, "_BY_PIXELS_VALUES", 0)
-    monkeypatch.setattr(cpu_weight_gradient, "_BY_PIXELS_FEATURES", 0)
-    layer = conv(3, 5, size, padding=padding, dtype=jnp.float32, rngs=nnx.Rngs(0))
-    assert_same(layer, jnp.asarray(np.random.default_rng(1).normal(size=(4, 9, 8, 3)), jnp.float32))
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 4), st.integers(1, 5)),
+    pads=st.tuples(*[st.integers(0, 4)] * 4),
+    image=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    batch=st.sampled_from((1, 3, 4)),
+    part_values=st.sampled_from((1, 100, 400, 10**6)),
+)
+def test_the_gradient_by_rows_is_the_same(size, pads, image, batch, part_values):
+    """In parts of some images and, where one is larger, of some of its rows."""
+    if math.prod(size) == 1 or any(n + sum(p) < k for n, p, k in zip(image, (pads[:2], pads[2:]), size, strict=True)):
+        return
+    layer = conv(3, 5, size, padding=[pads[:2], pads[2:]], dtype=jnp.float32, rngs=nnx.Rngs(0))
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(batch, *image, 3)), jnp.float32)
+    by_rows = mock.Mock(wraps=cpu_weight_gradient._gradient_by_rows)
+    always = {"_ROWS_OUTPUT_VALUES": 0, "_ROWS_MIN_BANDS": 1, "_ROWS_PART_VALUES": part_values}
+    with (
+        mock.patch.multiple(cpu_weight_gradient, _gradient_by_rows=by_rows, **always),
+        mock.patch.object(kernels, "SMALL_MAP", 0),
+    ):
+        assert_same(layer, x)
+    assert by_rows.called
+
+
+@pytest.mark.parametrize("shape", [(4, 7), (2, 5, 7)])
+def test_dense_layers_bound_by_reading_the_kernel(monkeypatch, shape):
+    x = jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
+    layer = dense(7, 3, dtype=jnp.dtype("float32"), rngs=nnx.Rngs(0))
+
+    def count():
+        return str(jax.make_jaxpr(lambda x: layer(x))(x)).count("optimization_barrier")
+
+    assert count() == 0
+    monkeypatch.setattr(cpu_kernels, "_LARGE_KERNEL", 0)
+    assert count() == 1
+    assert_same(layer, x)
