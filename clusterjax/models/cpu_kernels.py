@@ -55,6 +55,16 @@ def _matmul_backward(residuals, grad):
 matmul.defvjp(_matmul_forward, _matmul_backward)
 
 
+def convolve_patches(image, kernel):
+    """A convolution whose strides are its kernel's size: image (batch, y, x, in), kernel (ky, kx, in, out)."""
+    batch, height, width, num_in = image.shape
+    size_y, size_x, _, num_out = kernel.shape
+    num_y, num_x = height // size_y, width // size_x
+    patches = image[:, : num_y * size_y, : num_x * size_x].reshape(batch, num_y, size_y, num_x, size_x, num_in)
+    patches = patches.swapaxes(2, 3).reshape(batch, num_y, num_x, size_y * size_x * num_in)
+    return matmul(patches, kernel.reshape(-1, num_out))
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def depthwise(image, kernel, strides, padding):
     """image (batch, y, x, feature), kernel (ky, kx, 1, feature); padding ((before, after) of y, of x)."""

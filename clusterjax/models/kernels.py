@@ -2,7 +2,8 @@
 
 On a CPU:
 
-1. 1x1 convolutions, dense layers and depthwise convolutions: :mod:`clusterjax.models.cpu_kernels`.
+1. 1x1 convolutions, dense layers, convolutions over patches that do not overlap, and depthwise ones:
+   :mod:`clusterjax.models.cpu_kernels`.
 2. A convolution on a map hardly larger than its kernel is a matrix product for each pixel of the kernel, on the part of
    the image that this pixel sees: on 2x2 pixels a 3x3 kernel under padding sees zeros 20 times out of 36.
 3. The gradient of a convolution by its kernel is a matrix product for each row of the kernel, or, with strides or few
@@ -24,7 +25,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from clusterjax.models import cpu_weight_gradient, few_bands
-from clusterjax.models.cpu_kernels import depthwise, matmul
+from clusterjax.models.cpu_kernels import convolve_patches, depthwise, matmul
 from clusterjax.models.cpu_small_maps import SMALL_MAP, convolve_small_map
 from clusterjax.models.cpu_weight_gradient import convolve_large_map
 from clusterjax.models.kernel_taps import pixels_seen
@@ -93,6 +94,8 @@ def convolve(
         )
         if feature_group_count == 1 and kernel.shape[:2] == (1, 1) and not any(map(any, padding)):
             return matmul(image[:, :: strides[0], :: strides[1]], kernel[0, 0])
+        if feature_group_count == 1 and kernel.shape[:2] == tuple(strides) and not any(map(any, padding)):
+            return convolve_patches(image, kernel)
         if feature_group_count == image.shape[-1] == kernel.shape[-1] > 1:
             return depthwise(image, kernel, tuple(strides), tuple(map(tuple, padding)))
         if feature_group_count == 1 and math.prod(kernel.shape[:2]) > 1 and num_y * num_x <= SMALL_MAP:

@@ -68,6 +68,15 @@ def test_convolutions_of_any_shape(size, stride, pads, image, features, depthwis
         assert_same(layer, x)
 
 
+@pytest.mark.parametrize("image", [(8, 12), (9, 13), (4, 4)])
+def test_patches_are_one_matrix_product(image):
+    """Pixels that fill no patch are not seen."""
+    layer = conv(3, 5, 4, stride=4, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    x = jnp.asarray(np.random.default_rng(1).normal(size=(2, *image, 3)), jnp.float32)
+    assert str(jax.make_jaxpr(lambda x: layer(x))(x)).count("dot_general") == 1
+    assert_same(layer, x)
+
+
 @pytest.mark.parametrize("shape", [(4, 7), (2, 5, 7)])
 def test_dense_layers(shape):
     x = jnp.asarray(np.random.default_rng(1).normal(size=shape), jnp.float32)
