@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from clusterjax.models.kernel_taps import taps
+from clusterjax.models.kernel_taps import blocks, taps
 
 # Values of a kernel that no cache holds, and the most rows for which the products below are bound by reading it.
 # Measured, GFLOP/s forward and by the input, plain and as here, 9216 -> 4096: batch 32 78 and 152, 174 and 256; batch
@@ -57,12 +57,7 @@ matmul.defvjp(_matmul_forward, _matmul_backward)
 
 def convolve_patches(image, kernel):
     """A convolution whose strides are its kernel's size: image (batch, y, x, in), kernel (ky, kx, in, out)."""
-    batch, height, width, num_in = image.shape
-    size_y, size_x, _, num_out = kernel.shape
-    num_y, num_x = height // size_y, width // size_x
-    patches = image[:, : num_y * size_y, : num_x * size_x].reshape(batch, num_y, size_y, num_x, size_x, num_in)
-    patches = patches.swapaxes(2, 3).reshape(batch, num_y, num_x, size_y * size_x * num_in)
-    return matmul(patches, kernel.reshape(-1, num_out))
+    return matmul(blocks(image, kernel.shape[:2]), kernel.reshape(-1, kernel.shape[3]))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -25,7 +25,7 @@ _PART_VALUES = 2**20
 # batch 4, 224 x 224, 64 -> 64 49 and 116.
 _ROWS_OUTPUT_VALUES = 2**19
 _ROWS_FEATURES = 256 * 256
-_ROWS_MIN_BANDS = 16
+_ROWS_MIN_FEATURES = 16
 
 # Values of the image, and of the shifted outputs, in a part of the product by rows: 6 MB. Of twice and half as many
 # most shapes take as long, 64 x 64 pixels at twice as many half as long again.
@@ -42,7 +42,7 @@ def by_rows(image_shape, kernel_shape, output_shape, strides) -> bool:
     """Whether its gradient is faster by rows of the kernel."""
     _, _, num_in, num_out = kernel_shape
     is_large = math.prod(output_shape) >= _ROWS_OUTPUT_VALUES or num_in * num_out >= _ROWS_FEATURES
-    return is_large and num_in >= _ROWS_MIN_BANDS and max(strides) == 1
+    return is_large and num_in >= _ROWS_MIN_FEATURES and max(strides) == 1
 
 
 def suits(image_shape, kernel_shape, output_shape, strides) -> bool:
@@ -81,8 +81,7 @@ def _backward(strides, padding, residuals, grad):
 
 
 def _every_nth(batch, number):
-    """(images, part, ...): a part is every n-th image: where devices share the batch, each has its share of every
-    part."""
+    """(images, part, ...). Where devices share the batch, each has its share of every part."""
     return batch.reshape(-1, number, *batch.shape[1:])
 
 
@@ -92,33 +91,33 @@ def _gradient_by_rows(image, grad, kernel_shape, padding):
     batch, height, width = grad.shape[:3]
     values_of_row = batch * image.shape[2] * max(size_x * num_out, num_in)
     num_batches = _divide_batch(batch, height * values_of_row, _ROWS_PART_VALUES)
-    num_bands = -(-height * values_of_row // (num_batches * _ROWS_PART_VALUES))  # of rows, where an image is large
-    band = -(-height // num_bands)
-    below = num_bands * band - height
-    images = _every_nth(_pad(image, 1, top, bottom + below) if num_bands > 1 else image, num_batches)
+    num_strips = max(1, -(-height * values_of_row // (num_batches * _ROWS_PART_VALUES)))  # where an image is large
+    rows = -(-height // num_strips)
+    below = num_strips * rows - height
+    dtype = jnp.promote_types(grad.dtype, jnp.float32)
+    images = _every_nth(_pad(image, 1, top, bottom + below) if num_strips > 1 else image, num_batches)
     grads = _every_nth(_pad(grad, 1, 0, below), num_batches)
 
     def add_part(i, total):
-        part, row = i // num_bands, i % num_bands * band
+        part, row = i // num_strips, i % num_strips * rows
         seen = lax.dynamic_index_in_dim(images, part, 1, keepdims=False)
-        if num_bands > 1:
-            seen = lax.dynamic_slice_in_dim(seen, row, band + size_y - 1, 1)
+        if num_strips > 1:
+            seen = lax.dynamic_slice_in_dim(seen, row, rows + size_y - 1, 1)
         else:  # only now: to pad all images first is to copy them once more
             seen = _pad(seen, 1, top, bottom)
-        of = lax.dynamic_slice_in_dim(lax.dynamic_index_in_dim(grads, part, 1, keepdims=False), row, band, 1)
+        of = lax.dynamic_slice_in_dim(lax.dynamic_index_in_dim(grads, part, 1, keepdims=False), row, rows, 1)
         of = _pad(of, 2, size_x - 1 - left, image.shape[2] + left - width)
         shifted = [of[:, :, j : j + image.shape[2]] for j in reversed(range(size_x))]
         shifted = lax.optimization_barrier(jnp.concatenate(shifted, -1))
-        products = [  # copied apart from each other: XLA would read the image anew, value by value
-            lax.dot_general(
-                lax.optimization_barrier(seen[:, k : k + band]), shifted, (((0, 1, 2), (0, 1, 2)), ((), ()))
-            )
-            for k in range(size_y)
+        over = (((0, 1, 2), (0, 1, 2)), ((), ()))
+        of_rows = [  # copied apart from each other: XLA would read the image anew, value by value
+            lax.dot_general(lax.optimization_barrier(row_seen), shifted, over, preferred_element_type=dtype)
+            for row_seen in (seen[:, k : k + rows] for k in range(size_y))
         ]
-        return total + jnp.stack(products)
+        return total + jnp.stack(of_rows)
 
-    total = jnp.zeros((size_y, num_in, size_x * num_out), jnp.float32)
-    total = lax.fori_loop(0, num_batches * num_bands, add_part, total)
+    total = jnp.zeros((size_y, num_in, size_x * num_out), dtype)
+    total = lax.fori_loop(0, num_batches * num_strips, add_part, total)
     return total.reshape(size_y, num_in, size_x, num_out).swapaxes(1, 2)
 
 

@@ -9,6 +9,8 @@ matrix product.
 import jax.numpy as jnp
 from jax import lax
 
+from clusterjax.models.kernel_taps import blocks
+
 FEW = 4
 
 
@@ -19,21 +21,20 @@ def suits(image_shape, kernel_shape, strides) -> bool:
 
 def convolve_few_bands(image, kernel, strides, padding):
     """image (batch, y, x, band), kernel (ky, kx, band, out); padding ((before, after) of y, of x)."""
-    stride, (batch, *size, bands), num_out = strides[0], image.shape, kernel.shape[3]
-    blocks = [-(-k // stride) for k in kernel.shape[:2]]  # of the kernel
+    stride, (_, *size, bands), num_out = strides[0], image.shape, kernel.shape[3]
+    of_kernel = [-(-k // stride) for k in kernel.shape[:2]]
     num = [(n + sum(pad) - k) // stride + 1 for n, pad, k in zip(size, padding, kernel.shape, strict=False)]
-    lengths = [stride * (n + k - 1) for n, k in zip(num, blocks, strict=True)]
+    lengths = [stride * (n + k - 1) for n, k in zip(num, of_kernel, strict=True)]
     around = [(low, length - n - low, 0) for (low, _), length, n in zip(padding, lengths, size, strict=True)]
     image = lax.pad(image, jnp.zeros((), image.dtype), ((0, 0, 0), *around, (0, 0, 0)))
-    ny, nx = (length // stride for length in lengths)
-    image = image.reshape(batch, ny, stride, nx, stride, bands).transpose(0, 1, 3, 2, 4, 5)
+    image = blocks(image, (stride, stride))
 
-    after = [(0, stride * k - n) for k, n in zip(blocks, kernel.shape[:2], strict=True)]
+    after = [(0, stride * k - n) for k, n in zip(of_kernel, kernel.shape[:2], strict=True)]
     kernel = jnp.pad(kernel, (*after, (0, 0), (0, 0)))
-    kernel = kernel.reshape(blocks[0], stride, blocks[1], stride, bands, num_out).transpose(0, 2, 1, 3, 4, 5)
+    kernel = kernel.reshape(of_kernel[0], stride, of_kernel[1], stride, bands, num_out).transpose(0, 2, 1, 3, 4, 5)
 
     features = stride * stride * bands
     by_eights = (0, -features % 8)
-    image = jnp.pad(image.reshape(batch, ny, nx, features), ((0, 0), (0, 0), (0, 0), by_eights))
-    kernel = jnp.pad(kernel.reshape(*blocks, features, num_out), ((0, 0), (0, 0), by_eights, (0, 0)))
+    image = jnp.pad(image, ((0, 0), (0, 0), (0, 0), by_eights))
+    kernel = jnp.pad(kernel.reshape(*of_kernel, features, num_out), ((0, 0), (0, 0), by_eights, (0, 0)))
     return lax.conv_general_dilated(image, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))

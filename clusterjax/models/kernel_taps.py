@@ -1,4 +1,4 @@
-"""What each pixel of a kernel sees of an image."""
+"""What a kernel, or each pixel of it, sees of an image."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -22,3 +22,12 @@ def pixels_seen(image, kernel_size, strides, padding):
     ]
     padded = jnp.pad(image, ((0, 0), *padding, (0, 0)))
     return jnp.concatenate(list(taps(padded, kernel_size, strides, num)), axis=-1)
+
+
+def blocks(image, size):
+    """Blocks of (y, x) pixels that do not overlap, each as one pixel: (batch, y // size, x // size, size y * size x *
+    feature). Pixels that fill none are left out."""
+    batch, *shape, features = image.shape
+    ny, nx = (n // k for n, k in zip(shape, size, strict=True))
+    image = image[:, : ny * size[0], : nx * size[1]].reshape(batch, ny, size[0], nx, size[1], features)
+    return image.swapaxes(2, 3).reshape(batch, ny, nx, size[0] * size[1] * features)

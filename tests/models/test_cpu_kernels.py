@@ -163,7 +163,7 @@ def test_the_gradient_by_rows_is_the_same(size, pads, image, batch, part_values)
     layer = conv(3, 5, size, padding=[pads[:2], pads[2:]], dtype=jnp.float32, rngs=nnx.Rngs(0))
     x = jnp.asarray(np.random.default_rng(1).normal(size=(batch, *image, 3)), jnp.float32)
     by_rows = mock.Mock(wraps=cpu_weight_gradient._gradient_by_rows)
-    always = {"_ROWS_OUTPUT_VALUES": 0, "_ROWS_MIN_BANDS": 1, "_ROWS_PART_VALUES": part_values}
+    always = {"_ROWS_OUTPUT_VALUES": 0, "_ROWS_MIN_FEATURES": 1, "_ROWS_PART_VALUES": part_values}
     with (
         mock.patch.multiple(cpu_weight_gradient, _gradient_by_rows=by_rows, **always),
         mock.patch.object(kernels, "SMALL_MAP", 0),
@@ -184,3 +184,26 @@ def test_dense_layers_bound_by_reading_the_kernel(monkeypatch, shape):
     monkeypatch.setattr(cpu_kernels, "_LARGE_KERNEL", 0)
     assert count() == 1
     assert_same(layer, x)
+
+
+@pytest.mark.parametrize("batch", [0, 2])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+def test_the_gradient_by_rows_in_every_precision(monkeypatch, batch, dtype):
+    """Also of a batch without images. Sums over parts and pixels are in float32 at least."""
+    monkeypatch.setattr(cpu_weight_gradient, "_ROWS_PART_VALUES", 10_000)
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(batch, 16, 16, 256)), rng.normal(size=(3, 3, 256, 256)) / 50
+
+    def gradient(convolve, dtype):
+        kernel_, image_ = jnp.asarray(kernel, dtype), jnp.asarray(image, dtype)
+        return jax.grad(lambda k: convolve(image_, k, (1, 1), ((1, 1), (1, 1))).sum())(kernel_)
+
+    with jax.enable_x64(dtype == "float64"):
+        got = gradient(cpu_weight_gradient.convolve_large_map, dtype)
+        exact = gradient(cpu_weight_gradient.convolve_large_map.fun, "float64" if dtype == "float64" else "float32")
+        got, exact = np.asarray(got), np.asarray(exact)
+    assert got.dtype == dtype
+    tolerance = {"bfloat16": 2**-7, "float32": 1e-5, "float64": 1e-12}[dtype]
+    np.testing.assert_allclose(
+        got.astype(exact.dtype), exact, rtol=0, atol=tolerance * max(1.0, float(np.abs(exact).max()))
+    )
