@@ -192,7 +192,7 @@ def _score_map(
     write_probability_map(path, probability_map, provenance=provenance)
     write_json(folder / _SCORED, {"made_from": scored_from, "seconds": seconds, "num_windows": num_windows})
     shutil.rmtree(tiles)
-    return probability_map
+    return read_probability_map(path)  # as a rerun finds it: its WCS went through a header
 
 
 def _tiles_folder(folder: pathlib.Path, scored_from: dict) -> pathlib.Path:

@@ -68,14 +68,23 @@ def batch_statistics(x: Float[Array, "batch y x feature"]) -> tuple[Float[Array,
 
 
 class BatchNorm(nnx.BatchNorm):
-    """flax's; what :func:`batch_statistics` gave of ``x`` is not computed again when it is handed over."""
+    """flax's, but for what it need not compute.
 
-    def __call__(self, x, statistics: tuple[Array, Array] | None = None):
-        if statistics is None or self.use_running_average:
+    What :func:`batch_statistics` gave of ``x`` is not computed again when ``statistics`` hands it over. ``bias`` is one
+    that ``x`` lacks: it would move the batch's mean, and nothing else, so that the running mean alone gets it. Its
+    gradient in training is 0, as it is of a bias that is added (but for rounding).
+    """
+
+    def __call__(self, x, statistics: tuple[Array, Array] | None = None, *, bias: Array | None = None):
+        if bias is None and (statistics is None or self.use_running_average):
             return super().__call__(x)
-        for running, of_batch in zip((self.mean, self.var), statistics, strict=True):
-            running[...] = jax.lax.stop_gradient(self.momentum * running[...] + (1 - self.momentum) * of_batch)
-        mean, variance = statistics
+        if self.use_running_average:
+            mean, variance = self.mean[...] - bias, self.var[...]
+        else:
+            mean, variance = batch_statistics(x) if statistics is None else statistics
+            with_bias = mean if bias is None else mean + bias
+            for running, of_batch in ((self.mean, with_bias), (self.var, variance)):
+                running[...] = jax.lax.stop_gradient(self.momentum * running[...] + (1 - self.momentum) * of_batch)
         scale = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
         return ((x - mean) * scale + self.bias[...]).astype(self.dtype)
 
@@ -202,11 +211,14 @@ class ConvNorm(nnx.Module):
             rngs=rngs,
         )
         self.norm = batch_norm(num_out, epsilon=epsilon, dtype=dtype, rngs=rngs) if norm else None
+        if norm:
+            self.conv.use_bias = False  # the normalisation takes it, which spares a pass over all pixels each way
         self.activation = activation
 
     def __call__(self, x):
         x = self.conv(x)
-        x = x if self.norm is None else self.norm(x)
+        if self.norm is not None:
+            x = self.norm(x) if self.conv.bias is None else self.norm(x, bias=self.conv.bias[...])
         return x if self.activation is None else self.activation(x)
 
 
