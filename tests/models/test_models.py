@@ -1,6 +1,7 @@
 """The networks against the published numbers of parameters, and layers against their definitions."""
 
 import itertools
+from functools import partial
 from unittest import mock
 
 import jax
@@ -8,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clusterjax.errors import InputError
 from clusterjax.models import create_model, model_names
@@ -233,6 +236,36 @@ def test_statistics_that_layers_share_are_those_that_each_would_compute(padding)
     with mock.patch.object(BatchNorm, "__call__", anew):
         each = training_pass(model, size=80)
     assert_same_training(each, shared)
+
+
+@pytest.mark.parametrize("in_training", [True, False], ids=["training", "evaluation"])
+@settings(max_examples=50, deadline=None)
+@given(offset=st.floats(-5, 5), spread=st.floats(0.1, 10), seed=st.integers(0, 2**16))
+def test_normalisation_is_that_of_flax_and_a_bias_before_it_is_as_if_added(in_training, offset, spread, seed):
+    rng = np.random.default_rng(seed)
+    ours = BatchNorm(3, momentum=0.9, epsilon=1e-5, rngs=nnx.Rngs(0))
+    flaxs = nnx.BatchNorm(3, momentum=0.9, epsilon=1e-5, rngs=nnx.Rngs(0))
+    values = {name: rng.uniform(0.5, 2, 3) for name in ("scale", "bias", "mean", "var")}
+    for norm, (name, value) in itertools.product((ours, flaxs), values.items()):
+        getattr(norm, name)[...] = jnp.asarray(value, jnp.float32)
+    x = jnp.asarray(rng.normal(offset, spread, (4, 5, 6, 3)), jnp.float32)
+    bias, weights = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((3,), x.shape))
+
+    def run(norm, call):
+        graphdef, params, rest = nnx.split(norm, nnx.Param, ...)
+
+        def loss(params, x):
+            norm = nnx.merge(graphdef, params, rest, copy=True)
+            norm.set_attributes(use_running_average=not in_training)
+            y = call(norm, x)
+            return (y * weights).sum(), (y, nnx.to_pure_dict(nnx.state(norm, nnx.BatchStat)))
+
+        gradients, (y, statistics) = jax.grad(loss, argnums=(0, 1), has_aux=True)(params, x)
+        return {"y": y, "statistics": statistics, "params": nnx.to_pure_dict(gradients[0]), "x": gradients[1]}
+
+    expected = run(flaxs, lambda norm, x: norm(x + bias))
+    for found in (run(ours, lambda norm, x: norm(x + bias)), run(ours, lambda norm, x: norm(x, bias=bias))):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3 * spread**-1), found, expected)
 
 
 def training_pass(model, size=64):

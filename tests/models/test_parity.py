@@ -188,7 +188,7 @@ def test_tolerance_fails_on_a_fault_of_the_transformer(monkeypatch):
 
 def test_tolerance_fails_on_a_wrong_momentum(monkeypatch):
     def batch_norm(num_features, *, epsilon=1e-5, dtype, rngs):
-        return nnx.BatchNorm(num_features, momentum=0.99, epsilon=epsilon, dtype=dtype, rngs=rngs)
+        return layers.BatchNorm(num_features, momentum=0.99, epsilon=epsilon, dtype=dtype, rngs=rngs)
 
     monkeypatch.setattr(layers, "batch_norm", batch_norm)
     assert min(statistics_differences(Transplanted("resnet18", 0))) > 0.1
