@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import lax
 from jaxtyping import Array, Float
 
 from clusterjax.errors import InputError
@@ -53,6 +54,19 @@ def conv(
         conv_general_dilated=sliding.convolve,
         dtype=dtype,
         rngs=rngs,
+    )
+
+
+def _without_bias(conv: nnx.Conv, x):
+    """What a :func:`conv` gives, but for its bias."""
+    x, kernel = conv.promote_dtype((x, conv.kernel[...]), dtype=conv.dtype)
+    return conv.conv_general_dilated(
+        x,
+        kernel,
+        conv.strides,
+        conv.padding,
+        dimension_numbers=lax.conv_dimension_numbers(x.shape, kernel.shape, ("NHWC", "HWIO", "NHWC")),
+        feature_group_count=conv.feature_group_count,
     )
 
 
@@ -211,14 +225,15 @@ class ConvNorm(nnx.Module):
             rngs=rngs,
         )
         self.norm = batch_norm(num_out, epsilon=epsilon, dtype=dtype, rngs=rngs) if norm else None
-        if norm:
-            self.conv.use_bias = False  # the normalisation takes it, which spares a pass over all pixels each way
+        self.has_idle_bias = norm and bias
         self.activation = activation
 
     def __call__(self, x):
-        x = self.conv(x)
-        if self.norm is not None:
-            x = self.norm(x) if self.conv.bias is None else self.norm(x, bias=jnp.asarray(self.conv.bias[...]))
+        if self.has_idle_bias and not self.norm.use_running_average:  # two passes over all pixels less, of training's
+            x = self.norm(_without_bias(self.conv, x), bias=jnp.asarray(self.conv.bias[...]))
+        else:
+            x = self.conv(x)
+            x = x if self.norm is None else self.norm(x)
         return x if self.activation is None else self.activation(x)
 
 

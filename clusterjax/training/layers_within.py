@@ -54,6 +54,12 @@ class _Tap(nnx.Module):
     def __call__(self, *args, **kwargs):
         return self.see(self.layer(*args, **kwargs))
 
+    def __getattr__(self, name: str):
+        """The layer's own: what is about it may ask for its settings."""
+        if name.startswith("_") or "layer" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(vars(self)["layer"], name)
+
 
 def tapped_forward(
     graphdef: nnx.GraphDef,

@@ -107,6 +107,20 @@ def test_a_tap_changes_nothing_and_what_it_returns_is_used():
     assert np.abs(plain[0] - plain[1]).max() > 1e-3
 
 
+def test_a_layer_is_seen_whose_settings_its_parent_asks_for():
+    model = create_model(
+        "densenet121", num_bands=2, num_classes=2, num_layers=(1, 1), dtype="float32", rngs=nnx.Rngs(0)
+    )
+    split, images, shapes = split_model(model), random_images((2, 64, 64, 2)), []
+
+    def see(x):
+        shapes.append(x.shape[0])
+        return x
+
+    np.testing.assert_array_equal(tapped_forward(*split, images, {"backbone.norm": see}), forward(*split, images)[0])
+    assert shapes == [2]
+
+
 def test_integrated_gradients_of_a_linear_network_are_its_terms():
     """Of three classes' log-odds, not linear in the logits, the parts still add up; of two they are w (x - b)."""
     images, baseline = random_images((3, 4, 4, 2)), random_images((4, 4, 2), seed=9)
