@@ -8,7 +8,6 @@ from flax import nnx
 from jaxtyping import Array
 
 from clusterjax.models.layers import (
-    BatchNorm,
     ConvNorm,
     apply_block,
     average_pool,
@@ -50,7 +49,7 @@ class Stack(NamedTuple):
         mean, variance = (jnp.concatenate(pair) for pair in zip(self.statistics, batch_statistics(y), strict=True))
         return Stack((*self.parts, y), (mean, variance))
 
-    def normalised(self, norm: BatchNorm):
+    def normalised(self, norm: nnx.Module):
         return norm(jnp.concatenate(self.parts, axis=-1), self.statistics)
 
 
