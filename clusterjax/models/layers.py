@@ -74,10 +74,11 @@ def dense(num_in: int, num_out: int, *, kernel_init: Callable = he_normal, dtype
     return nnx.Linear(num_in, num_out, kernel_init=kernel_init, dot_general=kernels.dot_general, dtype=dtype, rngs=rngs)
 
 
-def batch_statistics(x: Float[Array, "batch y x feature"]) -> tuple[Float[Array, " feature"], Float[Array, " feature"]]:
-    """(mean, variance) of each feature, in float32, as flax computes them."""
+def batch_statistics(x: Float[Array, "*batch feature"]) -> tuple[Float[Array, " feature"], Float[Array, " feature"]]:
+    """(mean, variance) of each feature over all other axes, in float32, as flax computes them."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    mean, of_squares = jnp.mean(x, axis=(0, 1, 2)), jnp.mean(x**2, axis=(0, 1, 2))
+    others = tuple(range(x.ndim - 1))
+    mean, of_squares = jnp.mean(x, axis=others), jnp.mean(x**2, axis=others)
     return mean, jnp.maximum(of_squares - mean**2, 0)
 
 
@@ -230,7 +231,7 @@ class ConvNorm(nnx.Module):
 
     def __call__(self, x):
         if self.has_idle_bias and not self.norm.use_running_average:  # two passes over all pixels less, of training's
-            x = self.norm(_without_bias(self.conv, x), bias=jnp.asarray(self.conv.bias[...]))
+            x = self.norm(_without_bias(self.conv, x), bias=self.conv.bias[...])
         else:
             x = self.conv(x)
             x = x if self.norm is None else self.norm(x)
