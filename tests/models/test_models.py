@@ -294,6 +294,25 @@ def test_normalisation_is_its_definition_and_a_bias_before_it_as_if_added(in_tra
             np.testing.assert_allclose(found[name], values, rtol=0, atol=2e-6 * alike * size, err_msg=name)
 
 
+@pytest.mark.parametrize("name", model_names())
+def test_every_network_takes_a_training_pass(name):
+    """Traced only; the slow tests train them."""
+
+    def loss(params, rest, images):
+        model = nnx.merge(graphdef, params, rest, copy=True)
+        model.train()
+        return model(images, rngs=nnx.Rngs(dropout=0)).sum(), nnx.state(model, nnx.BatchStat)
+
+    size = 96 if name == "inception_v3" else 64
+    kwargs = {"image_size": size} if name.startswith("vit") else {}
+    model = nnx.eval_shape(lambda: build(name, **kwargs))
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+    images = jax.ShapeDtypeStruct((2, size, size, 2), jnp.float32)
+    gradients, statistics = jax.eval_shape(jax.grad(loss, has_aux=True), params, rest, images)
+    assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, params)
+    assert jax.tree.map(jnp.shape, statistics) == jax.tree.map(jnp.shape, nnx.state(model, nnx.BatchStat))
+
+
 def training_pass(model, size=64):
     """(a loss, the statistics after it, its gradients) of the backbone in training."""
     graphdef, params, rest = nnx.split(model, nnx.Param, ...)
