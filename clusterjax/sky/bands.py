@@ -187,7 +187,7 @@ def _check_signal(reader: ImageReader) -> None:
             return
     for name, low, high, count in zip(reader.bands, lowest, highest, counts, strict=True):
         if not count:
-            raise InputError(f"band {name} of {reader.where} has no valid pixel: all are NaN")
+            raise InputError(f"band {name} of {reader.where} has no valid pixel: all are NaN or infinite")
         if count > 1 and low == high:
             raise InputError(f"band {name} of {reader.where} is empty: all its valid pixels are {low:g}")
     if not any_valid:
