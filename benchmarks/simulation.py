@@ -5,6 +5,7 @@ cutouts of 64 x 64 x 3; 40 X-ray + optical cutouts of 356 x 356 x 2; a map of 20
 Seconds of processor time, so that other programs on the machine count little.
 """
 
+import argparse
 import time
 
 import numpy as np
@@ -38,6 +39,7 @@ def map_seconds(sky: Sky, side: int) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(f"NumPy {np.__version__}; default mixes of objects")
     for groups in (False, True):
         rate = cutouts_per_second(InfraredSky(groups=groups), INFRARED_FRACTIONS)

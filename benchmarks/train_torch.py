@@ -105,7 +105,7 @@ class Loop:
         model = self.timed.model.train()
         kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
         kwargs = {"momentum": 0.9, "nesterov": True} if optimizer == "sgd" else {}
-        self.optimizer = kinds[optimizer](model.parameters(), lr=rate, fused=on_gpu or None, **kwargs)
+        self.optimizer = kinds[optimizer](model.parameters(), lr=rate, fused=True, **kwargs)
         self.prepare = Prepare(**normalise, size=size, **augment).to(self.device)
         self.call = model
         if compile != "no":
