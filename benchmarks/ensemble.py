@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from clusterjax.config import OptimConfig
+from clusterjax.large_pages import use_large_pages
 from clusterjax.models import create_model
 from clusterjax.parallel import make_mesh, to_global
 from clusterjax.training.optim import make_optimizer, with_learning_rate
@@ -83,4 +84,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     main()

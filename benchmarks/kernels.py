@@ -17,6 +17,8 @@ import tempfile
 import jax
 from models import Jax
 
+from clusterjax.large_pages import use_large_pages
+
 _STEPS = 5
 
 
@@ -69,4 +71,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     main()

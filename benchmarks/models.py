@@ -38,6 +38,8 @@ import numpy as np
 from flax import nnx
 
 from clusterjax.config import OptimConfig
+from clusterjax.large_pages import VARIABLE as GLIBC_TUNABLES
+from clusterjax.large_pages import use_large_pages
 from clusterjax.models import create_model
 from clusterjax.models.operations import count_cost
 from clusterjax.parallel import make_mesh
@@ -49,6 +51,8 @@ NETWORKS = (
     "alexnet_vgg", "vgg19_bn", "resnet18", "resnet50", "densenet121", "efficientnet_b0", "mobilenet_v1", "vit_tiny",
 )  # fmt: skip
 
+HEADS = {"resnet18": "linear"}  # torchvision's, where ours is another by default
+
 
 class Jax:
     """A network, a batch and the program's own compiled steps. Training counts its metrics and statistics too."""
@@ -58,7 +62,8 @@ class Jax:
         kwargs = {"image_size": size} if name.startswith("vit") else {}
 
         def build(rngs: nnx.Rngs):
-            return create_model(name, num_bands=3, num_classes=2, dtype=dtype, rngs=rngs, **kwargs)
+            common = {"num_bands": 3, "num_classes": 2, "head": HEADS.get(name), "dtype": dtype, "rngs": rngs}
+            return create_model(name, **common, **kwargs)
 
         self.graphdef, state = create_state(build, tx, mesh, seed=0)
         self.state = with_learning_rate(state, 1e-4)
@@ -96,6 +101,9 @@ class Jax:
         jax.block_until_ready((result, self.state))
         return (time.perf_counter() - started) / steps
 
+    def num_parameters(self) -> int:
+        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+
     def peak_bytes(self, what: str) -> int:
         memory = self.programs[what].memory_analysis()
         there = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
@@ -110,9 +118,15 @@ class Jax:
 class Torch:
     """The other process; it works only while it is asked."""
 
-    def __init__(self, python: str, **build):
-        script = pathlib.Path(__file__).with_name("models_torch.py")
-        self.process = subprocess.Popen([python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    script = pathlib.Path(__file__).with_name("models_torch.py")
+
+    def __init__(self, python: str, *, large_pages: bool = False, **build):
+        environment = dict(os.environ)
+        if not large_pages:  # as it comes
+            environment.pop(GLIBC_TUNABLES, None)
+        self.process = subprocess.Popen(
+            [python, str(self.script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
         self.version = self.ask({"build": build})
 
     def ask(self, command: dict):
@@ -141,9 +155,12 @@ def prepare(name: str, args) -> dict:
     sides = {"jax": Jax(**build, dtype="bfloat16" if args.bfloat16 else "float32")}
     if args.torch_python:
         extra = {"bfloat16": args.bfloat16, "num_threads": len(os.sched_getaffinity(0))}
+        extra["large_pages"] = args.torch_large_pages
         kinds = {"torch": None} | ({"torch.compile": args.torch_compile} if args.torch_compile else {})
         for label, compile in kinds.items():
             sides[label] = Torch(args.torch_python, **build, **extra, compile=compile)
+            if (number := sides[label].ask({"parameters": True})) != sides["jax"].num_parameters():
+                raise SystemExit(f"{name} has {sides['jax'].num_parameters()} parameters here, {number} in PyTorch")
     for what in ("forward", "train"):
         for label, side in sides.items():
             with _JAX_RUNS if label == "jax" else contextlib.nullcontext():
@@ -182,6 +199,9 @@ def main() -> None:
     parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--torch_python", help="an interpreter with torch, torchvision and timm")
     parser.add_argument("--torch_compile", nargs="?", const="default", help="also compiled, in this mode")
+    parser.add_argument(
+        "--torch_large_pages", action="store_true", help="for PyTorch too; ours has them as the program"
+    )
     parser.add_argument("--workers", type=int, default=1, help="networks compiled at a time")
     parser.add_argument("--peak_tflops", type=float, default=0.0, help="the device's, for the roofline (H200: 790)")
     parser.add_argument("--peak_tb_per_s", type=float, default=4.3)
@@ -200,4 +220,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     main()

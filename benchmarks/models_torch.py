@@ -67,15 +67,16 @@ def plain_network(name: str, num_bands: int, padding: int, pool: int | None, hid
     return torch.nn.Sequential(*layers, torch.nn.Linear(num_in, 2))
 
 
-def kosiba_cn(num_bands: int, size: int) -> torch.nn.Module:
-    """The custom network of Kosiba et al. (2020) as Keras lays it out: pooling with padding SAME, dropout 0.65."""
+def kosiba_cn(num_bands: int) -> torch.nn.Module:
+    """The custom network of Kosiba et al. (2020) as Keras lays it out: pooling with padding SAME, dropout 0.65. As in
+    clusterjax, the last maps become 6x6 at any size."""
     layers, num_in = [], num_bands
     for width in (64, 32, 32, 32, 32, 32):
         layers += [torch.nn.Conv2d(num_in, width, 3, padding=1), torch.nn.ReLU(inplace=True)]
         layers.append(torch.nn.MaxPool2d(2, ceil_mode=True))
-        num_in, size = width, -(-size // 2)
-    layers += [torch.nn.Flatten(), torch.nn.Linear(num_in * size**2, 256), torch.nn.ReLU(inplace=True)]
-    return torch.nn.Sequential(*layers, torch.nn.Dropout(0.65), torch.nn.Linear(256, 2))
+        num_in = width
+    layers += [torch.nn.AdaptiveAvgPool2d(6), torch.nn.Flatten(), torch.nn.Linear(36 * num_in, 256)]
+    return torch.nn.Sequential(*layers, torch.nn.ReLU(inplace=True), torch.nn.Dropout(0.65), torch.nn.Linear(256, 2))
 
 
 class Timed:
@@ -102,7 +103,7 @@ class Timed:
         self.size, self.batch_size = size, batch_size
         library, theirs = NETWORKS.get(name, ("plain", name))
         if name == "kosiba_cn":
-            model = kosiba_cn(num_bands, size)
+            model = kosiba_cn(num_bands)
         elif library == "plain":
             model = plain_network(name, num_bands, 1 if padding == "SAME" else 0, pool, hidden)
         elif library == "timm":

@@ -29,6 +29,7 @@ from flax import nnx
 from models import Torch
 
 from clusterjax.jobs.scanning import PIECE_BYTES
+from clusterjax.large_pages import use_large_pages
 from clusterjax.models import create_model
 from clusterjax.models.operations import count_cost
 from clusterjax.models.sliding import evaluate_dense, plan_dense
@@ -212,4 +213,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     main()

@@ -36,7 +36,7 @@ import time
 
 import jax
 import numpy as np
-from models import Torch
+from models import HEADS, Torch
 
 from clusterjax.config import (
     MICROWAVE_FRACTIONS,
@@ -51,6 +51,7 @@ from clusterjax.data.sources import open_source
 from clusterjax.experiment import dataset_facts
 from clusterjax.jobs.learning import build, make_run, set_up
 from clusterjax.jobs.session import Session
+from clusterjax.large_pages import use_large_pages
 from clusterjax.parallel import make_mesh, to_global
 from clusterjax.training.agreement import Stops
 from clusterjax.training.evaluate import STEP_FIELDS
@@ -60,7 +61,6 @@ from clusterjax.training.writer import open_writer
 
 _RATE = 1e-4
 _PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
-_TORCH_SIDE = str(pathlib.Path(__file__).with_name("train_torch.py"))
 
 
 def make_session(name: str, args, workdir: pathlib.Path) -> Session:
@@ -81,7 +81,7 @@ def make_session(name: str, args, workdir: pathlib.Path) -> Session:
     config = ExperimentConfig(
         name=name,
         data=data,
-        model=ModelConfig(name, kwargs, "linear" if name == "resnet18" else None, args.dtype),  # torchvision's heads
+        model=ModelConfig(name, kwargs, HEADS.get(name), args.dtype),
         augment=AugmentConfig(),
         optim=OptimConfig(name=args.optimizer, learning_rate=_RATE, schedule="constant"),
         training=TrainingConfig(global_batch_size=args.batch_size, early_stop_patience=None),
@@ -188,9 +188,7 @@ class Ours:
 class Theirs(Torch):
     """PyTorch's loop, in a process that works only while it is asked."""
 
-    def __init__(self, python: str, **build):
-        self.process = subprocess.Popen([python, _TORCH_SIDE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.version = self.ask({"build": build})
+    script = pathlib.Path(__file__).with_name("train_torch.py")
 
 
 def export_cutouts(session: Session, folder: pathlib.Path) -> dict:
@@ -238,7 +236,7 @@ def measure(name: str, args, workdir: pathlib.Path) -> None:
     with concurrent.futures.ThreadPoolExecutor() as pool:  # the other imports meanwhile
         if args.torch_python:
             settings = torch_settings(name, args, export_cutouts(session, workdir / "cutouts"))
-            theirs = pool.submit(Theirs, args.torch_python, **settings)
+            theirs = pool.submit(Theirs, args.torch_python, large_pages=args.torch_large_pages, **settings)
         ours = Ours(session, args.steps)
     theirs = theirs and theirs.result()
     if theirs and (number := theirs.ask({"parameters": True})) != ours.num_parameters():
@@ -292,7 +290,7 @@ def measure_startup(name: str, args, workdir: pathlib.Path) -> None:
     told = [json.dumps({"build": torch_settings(name, args, cutouts)}), json.dumps({"steps": 1, "warm": 0})]
     sides = {"clusterjax": (own, "", 1)}
     if args.torch_python:
-        sides["torch"] = ([args.torch_python, _TORCH_SIDE], "\n".join(told) + "\n", len(told))
+        sides["torch"] = ([args.torch_python, str(Theirs.script)], "\n".join(told) + "\n", len(told))
     environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(workdir / f"inductor_{name}")}
     environment["TRITON_CACHE_DIR"] = str(workdir / f"triton_{name}")
     del environment[_PREALLOCATE]
@@ -332,6 +330,9 @@ def main() -> None:
         "--torch_compile", default="no", help="no, or a mode of torch.compile: default, reduce-overhead"
     )
     parser.add_argument("--torch_workers", type=int, default=8 if os.cpu_count() >= 8 else 0, help="of the DataLoader")
+    parser.add_argument(
+        "--torch_large_pages", action="store_true", help="for PyTorch too; ours has them as the program"
+    )
     parser.add_argument("--startup", action="store_true")
     parser.add_argument("--first_step", help=argparse.SUPPRESS)
     parser.add_argument("--only", help=argparse.SUPPRESS)
@@ -351,4 +352,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     main()

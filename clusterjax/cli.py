@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from clusterjax import __version__
+from clusterjax.large_pages import use_large_pages
 
 MODULES = {
     "models": "clusterjax.models",
@@ -124,7 +125,8 @@ _OPTIONS = """Options:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script. Exits with 2 after one line for a mistake."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    is_program = arguments is None
+    arguments = list(sys.argv[1:] if is_program else arguments)
     command, *rest = arguments or ["--help"]
     if command in ("--help", "-h", "-help", "help"):
         print(help_text())
@@ -140,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if any(argument in ("--help", "-h", "-help") for argument in rest):
         print(help_of(command))
         return
+    if is_program:
+        use_large_pages()
     if command in MODULES:
         sys.argv = [f"clusterjax {command}", *rest]
         runpy.run_module(MODULES[command], run_name="__main__", alter_sys=True)

@@ -16,6 +16,7 @@ from clusterjax import networks, remote
 from clusterjax.config_files import find_config
 from clusterjax.ending import fail, run_to_the_end
 from clusterjax.errors import InputError
+from clusterjax.large_pages import use_large_pages
 
 JOBS = (
     "all", "build", "lr_range_test", "train", "evaluate", "explain", "scan", "report", "inject", "export",
@@ -246,4 +247,5 @@ def start(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     start()

@@ -20,6 +20,7 @@ from clusterjax.jobs import run
 from clusterjax.jobs.session import open_workdir, say
 from clusterjax.kosiba2020.page import FOLDS, write_page
 from clusterjax.kosiba2020.setups import BINARY, EXPERTS, FIVE_CLASSES
+from clusterjax.large_pages import use_large_pages
 from clusterjax.training.interruption import Interrupted
 
 _JOBS = {
@@ -69,6 +70,7 @@ def _is_there(run_folder: pathlib.Path) -> bool:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     signal.signal(signal.SIGTERM, lambda signum, _frame: sys.exit(128 + signum))
     try:
         main()
