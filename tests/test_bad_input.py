@@ -1,6 +1,8 @@
 """A user's mistake: one line that names what is wrong and what would be right, a non-zero exit, nothing lost."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -52,6 +54,17 @@ def test_mistakes_on_the_command_line(argument, message, finished_run, tiny_conf
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert len([line for line in result.stderr.splitlines() if "rror" in line]) == 1
+
+
+def test_current_folder_that_was_deleted(tiny_config, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = [sys.executable, "-m", "clusterjax.main", f"--config={tiny_config}", f"--workdir={tmp_path / 'run'}"]
+    result = subprocess.run(
+        ["bash", "-c", 'rmdir "$PWD"; exec "$@"', "bash", *program], capture_output=True, text=True, cwd=gone
+    )
+    assert result.returncode == 2
+    assert result.stderr.strip() == "error: the current folder has been deleted; change to another"
 
 
 @pytest.mark.parametrize("config", ["no_such_file.py", "configs"])

@@ -66,7 +66,11 @@ def say(text: str) -> None:
 
 
 def open_workdir(workdir: pathlib.Path) -> None:
-    """Make the folder. Raises InputError where nothing can be written."""
+    """Make the folder. Raises InputError where nothing can be written, as in a current folder that was deleted."""
+    try:
+        pathlib.Path.cwd()
+    except FileNotFoundError as error:
+        raise InputError("the current folder has been deleted; change to another") from error
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / ".writable"
